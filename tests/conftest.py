@@ -1,0 +1,29 @@
+"""The fixtures are in `tests/infrastructure.py`."""
+
+from tests.infrastructure import (
+    amqp_uri,
+    backend,
+    database_url,
+    module_database_url,
+    new_database,
+    new_vhost,
+    open_database,
+    postgres,
+    rabbitmq,
+    server_directory,
+    service_template,
+)
+
+__all__ = [
+    "amqp_uri",
+    "backend",
+    "database_url",
+    "module_database_url",
+    "new_database",
+    "new_vhost",
+    "open_database",
+    "postgres",
+    "rabbitmq",
+    "server_directory",
+    "service_template",
+]
