@@ -1,0 +1,29 @@
+"""When time must look at an object again. Pure."""
+
+from typing import Any
+
+
+def due_at(body: dict[str, Any]) -> int | None:
+    """Unix seconds, or None if no passing of time changes this object."""
+    rule = _RULES.get(body["object"])
+    return rule(body) if rule else None
+
+
+def _subscription(body: dict[str, Any]) -> int | None:
+    if body["status"] == "canceled":
+        return None
+    period_end = int(body["items"]["data"][0]["current_period_end"])
+    if body["pending_update"] is None:
+        return period_end
+    return min(period_end, int(body["pending_update"]["expires_at"]))
+
+
+def _invoice(body: dict[str, Any]) -> int | None:
+    return body["next_payment_attempt"] if body["status"] == "open" else None
+
+
+def _session(body: dict[str, Any]) -> int | None:
+    return body["expires_at"] if body["status"] == "open" else None
+
+
+_RULES = {"subscription": _subscription, "invoice": _invoice, "checkout.session": _session}

@@ -1,0 +1,72 @@
+"""Lists as Stripe answers them: pages by cursor, and `expand` for what an object only names."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.stripe import errors
+from sandbox.stripe.state import Object, Store
+
+Includable = Callable[[Store, Object], Any]
+
+
+def page(objects: list[Object], params: dict[str, Any], url: str) -> Object:
+    """
+    One page of a list that is ordered newest first.
+
+    :raises StripeError: 400 for a cursor that is not in the list
+    """
+    limit = params.get("limit", 10)
+    backwards = params.get("ending_before")
+    if backwards:
+        before = objects[: _position(objects, backwards, "ending_before")]
+        return listed(before[-limit:], url, has_more=len(before) > limit)
+    after = params.get("starting_after")
+    rest = objects[_position(objects, after, "starting_after") + 1 :] if after else objects
+    return listed(rest[:limit], url, has_more=len(rest) > limit)
+
+
+def listed(data: list[Object], url: str, *, has_more: bool = False) -> Object:
+    return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+
+def expand(store: Store, answer: Object, paths: list[str], includables: dict[tuple[str, str], Includable]) -> Object:
+    """
+    Put objects where the answer has only their ids.
+
+    :param includables: fields that are absent unless asked for, by object and field
+    :raises StripeError: 400 for a field that cannot be expanded
+    """
+    for path in paths:
+        _expand(store, answer, path.split("."), path, includables)
+    return answer
+
+
+def _expand(
+    store: Store, body: Any, parts: list[str], path: str, includables: dict[tuple[str, str], Includable]
+) -> None:
+    if not parts or body is None:
+        return
+    if isinstance(body, list):
+        for each in body:
+            _expand(store, each, parts, path, includables)
+        return
+    name = parts[0]
+    body[name] = _expanded(store, body, name, path, includables)
+    _expand(store, body[name], parts[1:], path, includables)
+
+
+def _expanded(store: Store, body: Any, name: str, path: str, includables: dict[tuple[str, str], Includable]) -> Any:
+    include = includables.get((body.get("object", ""), name))
+    if include is not None and name not in body:
+        return include(store, body)
+    if name not in body:
+        raise errors.invalid(f"This property cannot be expanded ({path}).", param="expand")
+    value = body[name]
+    return (store.lookup(value) or value) if isinstance(value, str) else value
+
+
+def _position(objects: list[Object], object_id: str, param: str) -> int:
+    for index, each in enumerate(objects):
+        if each["id"] == object_id:
+            return index
+    raise errors.missing("object", object_id, param=param, status=400)

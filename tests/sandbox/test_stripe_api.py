@@ -1,0 +1,381 @@
+"""Every call alike: keys, errors, idempotency, lists, expansion, and the faults that tests ask for."""
+
+import re
+import threading
+
+import pytest
+import requests
+import stripe
+
+from tests.sandbox import stripe_process
+from tests.sandbox.stripe_process import KEY
+
+
+def post(sandbox, path, form, **headers):
+    given = {"Authorization": f"Bearer {KEY}", **{name.replace("_", "-"): text for name, text in headers.items()}}
+    return requests.post(f"{sandbox.address}{path}", data=form, headers=given, timeout=10)
+
+
+class TestKeys:
+    @pytest.mark.parametrize("key", ["sk_live_x", "pk_test_x", "x"])
+    def test_other_than_test_keys_are_refused(self, sandbox, key):
+        client = stripe.StripeClient(key, base_addresses={"api": sandbox.address})
+
+        with pytest.raises(stripe.AuthenticationError) as refused:
+            client.v1.customers.list()
+
+        assert refused.value.http_status == 401
+
+    def test_are_needed(self, sandbox):
+        answer = requests.get(f"{sandbox.address}/v1/customers", timeout=10)
+
+        assert answer.status_code == 401
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+
+    def test_are_taken_as_curl_sends_them(self, sandbox):
+        assert requests.get(f"{sandbox.address}/v1/customers", auth=(KEY, ""), timeout=10).status_code == 200
+
+
+class TestErrors:
+    def test_name_an_unknown_parameter(self, client):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.customers.create({"colour": "red"})
+
+        assert (refused.value.http_status, refused.value.code, refused.value.param) == (
+            400,
+            "parameter_unknown",
+            "colour",
+        )
+
+    def test_say_404_for_an_object_that_is_not_there(self, client):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.subscriptions.retrieve("sub_nobody")
+
+        assert (refused.value.http_status, refused.value.code) == (404, "resource_missing")
+        assert "No such subscription: 'sub_nobody'" in str(refused.value)
+
+    def test_say_404_for_an_id_of_another_kind(self, client):
+        customer = client.v1.customers.create({})
+
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.invoices.retrieve(customer.id)
+
+        assert refused.value.http_status == 404
+
+    def test_say_400_for_a_missing_object_in_a_parameter(self, client):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.payment_methods.attach("pm_card_visa", {"customer": "cus_nobody"})
+
+        assert (refused.value.http_status, refused.value.code, refused.value.param) == (
+            400,
+            "resource_missing",
+            "customer",
+        )
+
+    def test_say_404_for_a_call_that_the_sandbox_does_not_have(self, client):
+        with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL") as refused:
+            client.v1.coupons.list()
+
+        assert refused.value.http_status == 404
+
+    def test_carry_the_request_id(self, sandbox):
+        answer = post(sandbox, "/v1/customers", "colour=red", Stripe_Version="2026-10-28.endive")
+
+        assert re.fullmatch(r"req_\w{14}", answer.headers["Request-Id"])
+        assert answer.headers["Stripe-Version"] == "2026-10-28.endive"
+        assert answer.headers["Request-Id"] in answer.json()["error"]["request_log_url"]
+
+
+class TestIdempotency:
+    def test_replays_the_first_answer_to_a_key(self, sandbox):
+        first = post(sandbox, "/v1/customers", "email=a@example.com", Idempotency_Key="k1")
+        second = post(sandbox, "/v1/customers", "email=a@example.com", Idempotency_Key="k1")
+
+        assert second.content == first.content
+        assert (first.headers.get("Idempotent-Replayed"), second.headers["Idempotent-Replayed"]) == (None, "true")
+        assert second.headers["Original-Request"] == first.headers["Request-Id"]
+
+    def test_refuses_a_key_with_other_parameters(self, client):
+        client.v1.customers.create({"email": "a@example.com"}, {"idempotency_key": "k1"})
+
+        with pytest.raises(stripe.IdempotencyError) as refused:
+            client.v1.customers.create({"email": "b@example.com"}, {"idempotency_key": "k1"})
+
+        assert refused.value.http_status == 400
+        assert len(client.v1.customers.list().data) == 1
+
+    def test_replays_a_declined_card(self, sandbox, client):
+        subscription = sandbox.subscribe(card="pm_card_chargeCustomerFail")
+        item = subscription["items"].data[0].id
+        form = f"items[0][id]={item}&items[0][price]=price_growth&proration_behavior=always_invoice"
+        form += "&payment_behavior=error_if_incomplete"
+        path = f"/v1/subscriptions/{subscription.id}"
+        first = post(sandbox, path, form, Idempotency_Key="k1")
+        sandbox.use_card(str(subscription.customer), "pm_card_visa")
+
+        second = post(sandbox, path, form, Idempotency_Key="k1")
+
+        assert (first.status_code, second.status_code) == (402, 402)
+        assert second.content == first.content
+
+    def test_does_not_keep_a_refusal_before_any_work(self, sandbox):
+        refused = post(sandbox, "/v1/customers", "colour=red", Idempotency_Key="k1")
+        again = post(sandbox, "/v1/customers", "colour=red", Idempotency_Key="k1")
+
+        assert (refused.status_code, again.headers.get("Idempotent-Replayed")) == (400, None)
+
+    def test_forgets_a_key_after_a_day_of_the_test_clock(self, sandbox):
+        first = post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1").json()
+        sandbox.set_clock("2026-04-02T00:00:00Z")
+
+        assert post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1").json()["id"] != first["id"]
+
+    def test_answers_409_while_the_first_is_under_way(self, sandbox):
+        sandbox.knob("faults", {"kind": "slow", "seconds": 1.5, "path": "/v1/customers"})
+        answers = []
+        slow = threading.Thread(
+            target=lambda: answers.append(post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1"))
+        )
+        slow.start()
+        stripe_process.eventually(lambda: waiting_faults(sandbox) == [])
+
+        during = post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1")
+        slow.join()
+
+        assert (during.status_code, during.json()["error"]["code"]) == (409, "idempotency_key_in_use")
+        assert answers[0].status_code == 200
+
+    def test_gives_one_customer_for_many_calls_at_once(self, sandbox):
+        client = sandbox.client(retries=5)
+        ids: list[str] = []
+
+        def create():
+            ids.append(client.v1.customers.create({"name": "Ada"}, {"idempotency_key": "k1"}).id)
+
+        threads = [threading.Thread(target=create) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(ids) == 8
+        assert len(set(ids)) == 1
+
+
+def waiting_faults(sandbox):
+    return requests.get(f"{sandbox.address}/_sandbox/faults", timeout=10).json()["faults"]
+
+
+class TestFaults:
+    def test_answer_the_next_calls_with_a_status(self, sandbox, client):
+        sandbox.knob("faults", {"kind": "status", "status": 429, "count": 1})
+        sandbox.knob("faults", {"kind": "status", "status": 500, "count": 1})
+
+        with pytest.raises(stripe.RateLimitError):
+            client.v1.customers.list()
+        with pytest.raises(stripe.APIError):
+            client.v1.customers.list()
+        assert client.v1.customers.list().data == []
+
+    def test_hit_only_the_calls_they_are_meant_for(self, sandbox, client):
+        sandbox.knob("faults", {"kind": "status", "path": "/v1/customers", "method": "POST"})
+
+        client.v1.customers.list()
+        client.v1.prices.list()
+        with pytest.raises(stripe.APIError):
+            client.v1.customers.create({})
+
+    def test_lose_an_answer_whose_work_is_done(self, sandbox, client):
+        sandbox.knob("faults", {"kind": "drop_after_commit", "method": "POST", "path": "/v1/customers"})
+
+        with pytest.raises(stripe.APIConnectionError):
+            client.v1.customers.create({"name": "Ada"}, {"idempotency_key": "k1"})
+        again = client.v1.customers.create({"name": "Ada"}, {"idempotency_key": "k1"})
+
+        assert [customer.id for customer in client.v1.customers.list().data] == [again.id]
+
+    def test_of_unknown_kinds_are_refused(self, sandbox):
+        answer = requests.post(f"{sandbox.address}/_sandbox/faults", json={"kind": "flood"}, timeout=10)
+
+        assert answer.status_code == 400
+
+
+class TestLists:
+    def test_are_paged_newest_first(self, client):
+        made = [client.v1.customers.create({"name": str(number)}).id for number in range(5)]
+
+        first = client.v1.customers.list({"limit": 2})
+        rest = client.v1.customers.list({"limit": 10, "starting_after": first.data[-1].id})
+        before = client.v1.customers.list({"limit": 1, "ending_before": made[0]})
+
+        assert [each.id for each in first.data] == [made[4], made[3]]
+        assert (first.has_more, rest.has_more) == (True, False)
+        assert [each.id for each in rest.data] == [made[2], made[1], made[0]]
+        assert [each.id for each in before.data] == [made[1]]
+
+    def test_can_be_walked_by_the_sdk(self, client):
+        made = {client.v1.customers.create({}).id for _ in range(5)}
+
+        assert {each.id for each in client.v1.customers.list({"limit": 2}).auto_paging_iter()} == made
+
+    @pytest.mark.parametrize("limit", [0, 101])
+    def test_refuse_a_limit_out_of_bounds(self, client, limit):
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.customers.list({"limit": limit})
+
+    def test_refuse_a_cursor_that_is_not_in_the_list(self, client):
+        with pytest.raises(stripe.InvalidRequestError, match="No such"):
+            client.v1.customers.list({"starting_after": "cus_nobody"})
+
+
+class TestPrices:
+    def test_come_from_the_catalogue(self, client):
+        prices = client.v1.prices.list(
+            {"lookup_keys": ["starter_monthly", "growth_monthly"], "expand": ["data.product"]}
+        )
+
+        found = {price.lookup_key: (price.unit_amount, price.product.name) for price in prices.data}
+        assert found == {"starter_monthly": (1900, "Starter"), "growth_monthly": (4900, "Growth")}
+
+    def test_hand_their_lookup_key_over(self, client):
+        product = client.v1.products.create({"name": "Starter, dearer"})
+        new = client.v1.prices.create(
+            {
+                "product": product.id,
+                "currency": "usd",
+                "unit_amount": 2100,
+                "recurring": {"interval": "month"},
+                "lookup_key": "starter_monthly",
+                "transfer_lookup_key": True,
+            }
+        )
+
+        found = client.v1.prices.list({"lookup_keys": ["starter_monthly"]})
+
+        assert [price.id for price in found.data] == [new.id]
+
+    def test_do_not_share_a_lookup_key(self, client):
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.prices.update("price_growth", {"lookup_key": "starter_monthly"})
+
+    def test_that_are_archived_cannot_be_subscribed(self, sandbox, client):
+        client.v1.prices.update("price_starter", {"active": False})
+        customer = client.v1.customers.create({})
+
+        with pytest.raises(stripe.InvalidRequestError, match="inactive"):
+            client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
+
+
+class TestExpand:
+    def test_follows_several_steps(self, sandbox, client):
+        subscription = sandbox.subscribe()
+
+        found = client.v1.subscriptions.retrieve(
+            subscription.id, {"expand": ["latest_invoice.payments.data.payment.payment_intent", "customer"]}
+        )
+
+        payment = found.latest_invoice.payments.data[0].payment
+        assert payment.payment_intent.status == "succeeded"
+        assert found.customer.email == "ada@example.com"
+
+    def test_refuses_what_is_no_field(self, client):
+        customer = client.v1.customers.create({})
+
+        with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+            client.v1.customers.retrieve(customer.id, {"expand": ["friends"]})
+
+
+class TestCustomers:
+    def test_keep_and_remove_metadata_by_name(self, client):
+        customer = client.v1.customers.create({"metadata": {"org": "org_1", "note": "x"}})
+
+        after = client.v1.customers.update(customer.id, {"metadata": {"note": "", "more": "y"}})
+
+        assert after.metadata.to_dict() == {"org": "org_1", "more": "y"}
+
+    def test_are_a_stub_once_deleted(self, sandbox, client):
+        subscription = sandbox.subscribe()
+        customer_id = str(subscription.customer)
+
+        client.v1.customers.delete(customer_id)
+
+        assert client.v1.customers.retrieve(customer_id).deleted is True
+        assert client.v1.customers.list().data == []
+        assert client.v1.subscriptions.retrieve(subscription.id).status == "canceled"
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.customers.update(customer_id, {"name": "Ada"})
+
+    def test_have_a_credit_balance_that_pays_the_next_invoice(self, sandbox, client):
+        customer = client.v1.customers.create({})
+        sandbox.use_card(customer.id, "pm_card_visa")
+        client.v1.customers.balance_transactions.create(customer.id, {"amount": -500, "currency": "usd"})
+
+        client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
+
+        invoice = client.v1.invoices.list({"customer": customer.id}).data[0]
+        assert (invoice.total, invoice.amount_due, invoice.starting_balance, invoice.ending_balance) == (
+            1900,
+            1400,
+            -500,
+            0,
+        )
+        assert client.v1.customers.retrieve(customer.id).balance == 0
+        kinds = [each.type for each in client.v1.customers.balance_transactions.list(customer.id).data]
+        assert kinds == ["applied_to_invoice", "adjustment"]
+
+
+class TestPaymentMethods:
+    def test_are_attached_listed_and_detached(self, client):
+        customer = client.v1.customers.create({})
+        card = client.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+        client.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": card.id}})
+
+        listed = client.v1.customers.payment_methods.list(customer.id)
+        client.v1.payment_methods.detach(card.id)
+
+        assert [(each.id, each.card.last4) for each in listed.data] == [(card.id, "4242")]
+        assert client.v1.payment_methods.list({"customer": customer.id}).data == []
+        after = client.v1.customers.retrieve(customer.id)
+        assert after.invoice_settings.default_payment_method is None
+
+    def test_that_decline_cannot_be_attached(self, client):
+        customer = client.v1.customers.create({})
+
+        with pytest.raises(stripe.CardError) as refused:
+            client.v1.payment_methods.attach("pm_card_chargeDeclined", {"customer": customer.id})
+
+        assert (refused.value.http_status, refused.value.code) == (402, "card_declined")
+
+    @pytest.mark.parametrize("token", ["pm_card_chargeCustomerFail", "pm_card_authenticationRequired"])
+    def test_that_fail_only_when_charged_can(self, client, token):
+        customer = client.v1.customers.create({})
+
+        assert client.v1.payment_methods.attach(token, {"customer": customer.id}).customer == customer.id
+
+    def test_of_another_customer_cannot_become_the_default(self, client):
+        ada, bob = client.v1.customers.create({}), client.v1.customers.create({})
+        card = client.v1.payment_methods.attach("pm_card_visa", {"customer": ada.id})
+
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.customers.update(bob.id, {"invoice_settings": {"default_payment_method": card.id}})
+
+
+class TestRefunds:
+    def test_give_back_a_part_and_then_the_rest(self, sandbox, client):
+        subscription = sandbox.subscribe()
+        charge = client.v1.charges.list({"customer": str(subscription.customer)}).data[0]
+
+        client.v1.refunds.create({"charge": charge.id, "amount": 400})
+        rest = client.v1.refunds.create({"payment_intent": str(charge.payment_intent)})
+
+        assert rest.amount == 1500
+        assert client.v1.charges.retrieve(charge.id).refunded is True
+        told = client.v1.events.list({"type": "charge.refunded"})
+        assert [event.data.object["amount_refunded"] for event in told.data] == [1900, 400]
+
+    def test_refuse_more_than_is_left(self, sandbox, client):
+        subscription = sandbox.subscribe()
+        charge = client.v1.charges.list({"customer": str(subscription.customer)}).data[0]
+
+        with pytest.raises(stripe.InvalidRequestError, match="greater than unrefunded amount"):
+            client.v1.refunds.create({"charge": charge.id, "amount": 1901})
