@@ -1,0 +1,173 @@
+"""
+The doors of a service: `@doors.command` and `@doors.query` turn a method into an RPC that opens one transaction.
+
+A command runs once per command id: its method appends events and gives ids; `answer` renders the answer from the
+database, the first time and at every repeat. Both check first that the actor may do it.
+"""
+
+import functools
+import inspect
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+
+from shared import commands, context, database, errors, outbox, rpc, store
+
+RETRIES = 3
+Method = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """
+    What the doors of one service open onto; made at start, the same for every call.
+
+    :param authorise: (actor, permission), raises Forbidden
+    :param fingerprint_key: for telling two bodies apart without keeping them
+    :param settings: the service's own settings class
+    """
+
+    database: database.Database
+    authorise: Callable[[context.Actor, str], None]
+    fingerprint_key: bytes
+    settings: Any
+
+
+class HouseProvider(DependencyProvider):  # type: ignore[misc]
+    """Gives each service its own house from the container's configuration."""
+
+    def get_dependency(self, _worker_context: Any) -> House:
+        house: House = self.container.config["houses"][self.container.service_name]
+        return house
+
+
+class Service:
+    """What every service with a database has. The doors below are written as its methods."""
+
+    name: str
+    house = HouseProvider()
+
+    @property
+    def actor(self) -> context.Actor:
+        return context.current().actor
+
+    @rpc.door
+    def read_log(self, after: int, hash: str, limit: int) -> dict[str, Any]:
+        """The public events beyond a position, for another service that missed them."""
+        with database.unavailable_when_away():
+            self.house.authorise(self.actor, "log:read")
+            with self.house.database.begin() as session:
+                return outbox.pull(session, self.name, after=after, hash=hash, limit=limit)
+
+
+def opened(permission: str) -> Callable[[Method], Method]:
+    """For a method that opens its own transactions, because it must do something outside between two of them."""
+
+    def decorate(method: Method) -> Method:
+        @functools.wraps(method)
+        def door(self: Service, **arguments: Any) -> Any:
+            with database.unavailable_when_away():
+                self.house.authorise(self.actor, permission)
+                return with_retries(lambda: method(self, **arguments))
+
+        return _hang(door, method, permission)
+
+    return decorate
+
+
+def query(permission: str) -> Callable[[Method], Method]:
+    """The method gets `(session, …)` and gives the answer; it changes nothing."""
+
+    def decorate(method: Method) -> Method:
+        @functools.wraps(method)
+        def door(self: Service, **arguments: Any) -> Any:
+            with database.unavailable_when_away():
+                self.house.authorise(self.actor, permission)
+                with self.house.database.begin() as session:
+                    return method(self, session, **arguments)
+
+        return _hang(door, method, permission)
+
+    return decorate
+
+
+def command(
+    permission: str,
+    *,
+    answer: Callable[..., Any],
+    repeat: Callable[..., Any] | None = None,
+    secret: Sequence[str] = (),
+) -> Callable[[Method], Method]:
+    """
+    The method gets `(session, …)`, appends, and gives the ids that `answer(session, **ids)` needs.
+
+    :param repeat: renders the answer of a repeat, where it must differ from the first
+    :param secret: arguments that are left out of the fingerprint, because nothing of them may be kept
+    """
+
+    def decorate(method: Method) -> Method:
+        @functools.wraps(method)
+        def door(self: Service, command_id: str, **arguments: Any) -> Any:
+            with database.unavailable_when_away():
+                self.house.authorise(self.actor, permission)
+                kept = {name: value for name, value in arguments.items() if name not in secret}
+                once = _Once(f"{self.name}.{method.__name__}", command_id, self.house, kept)
+                run = functools.partial(method, self)
+                return with_retries(lambda: once.run(run, arguments, answer, repeat or answer))
+
+        return _hang(door, method, permission, command=True)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class _Once:
+    route: str
+    command_id: str
+    house: House
+    kept: dict[str, Any]
+
+    def run(
+        self, method: Method, arguments: dict[str, Any], answer: Callable[..., Any], repeat: Callable[..., Any]
+    ) -> Any:
+        mark = commands.fingerprint(self.house.fingerprint_key, self.kept)
+        with self.house.database.begin() as session:
+            known = commands.recall(session, route=self.route, command_id=self.command_id, fingerprint=mark)
+            if known is not None:
+                return repeat(session, **known)
+            outcome = method(session, **arguments) or {}
+            commands.remember(
+                session, route=self.route, command_id=self.command_id, fingerprint=mark, outcome=outcome
+            )
+            return answer(session, **outcome)
+
+
+def with_retries(run: Callable[[], Any]) -> Any:
+    """
+    The one place where a version conflict is tried again.
+
+    :raises Conflict: `changed_meanwhile` after three more tries
+    """
+    for attempt in range(RETRIES + 1):
+        try:
+            return run()
+        except store.VersionConflict:
+            if attempt < RETRIES:
+                time.sleep(random.uniform(0.005, 0.03) * (attempt + 1))  # noqa: S311  # jitter
+    raise errors.Conflict("changed_meanwhile", "Somebody else changed this at the same moment; try again.")
+
+
+def _hang(door: Method, method: Method, permission: str, *, command: bool = False) -> Method:
+    """Make it an RPC with the method's arguments: without the session, and with a command id where it has one."""
+    seen = inspect.signature(method)
+    arguments = [parameter for name, parameter in seen.parameters.items() if name not in ("session", "_session")]
+    if command:
+        arguments.insert(1, inspect.Parameter("command_id", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=str))
+    door.__dict__["__signature__"] = seen.replace(parameters=arguments)
+    door.__dict__["permission"] = permission
+    hung: Method = rpc.door(door)
+    return hung

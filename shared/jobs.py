@@ -1,0 +1,124 @@
+"""
+Side effects outside the database: a row in the transaction that wants them, done by the worker at least once.
+
+The job's id is the idempotency key for whoever does it. A replay of events never makes a job.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy.orm import Session
+
+from shared import database, ids, logs, store, tables
+
+LEASE = timedelta(minutes=2)
+MAX_ATTEMPTS = 12
+log = logs.logger(__name__)
+
+Do = Callable[[str, dict[str, Any]], None]
+"""(job id, payload): does the effect, outside any transaction; raising means to try again later."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    id: str
+    kind: str
+    payload: dict[str, Any]
+    attempts: int
+
+
+def add(session: Session, kind: str, payload: dict[str, Any], *, subject: str, due_at: datetime | None = None) -> str:
+    """:param subject: the account or org that it is erased with"""
+    now = database.now(session)
+    job_id = ids.new("job")
+    session.execute(
+        insert(tables.Job).values(
+            id=job_id,
+            kind=kind,
+            subject=subject,
+            state="waiting",
+            payload=payload,
+            due_at=due_at or now,
+            created_at=now,
+        )
+    )
+    store.notify(session, "jobs")
+    return job_id
+
+
+class Runner:
+    """Does a service's due jobs, one after another; several runners share the work by skipping locked rows."""
+
+    def __init__(self, home: database.Database, kinds: Mapping[str, Do]) -> None:
+        self.database = home
+        self.kinds = dict(kinds)
+
+    def run_due(self, stopping: threading.Event) -> int:
+        """Do all that is due now; gives how many were tried."""
+        tried = 0
+        while not stopping.is_set():
+            job = self._claim()
+            if job is None:
+                break
+            self._do(job)
+            tried += 1
+        return tried
+
+    def _claim(self) -> Claimed | None:
+        """A lease, committed before the work begins: a worker that dies leaves the job to be taken again."""
+        with self.database.begin() as session:
+            now = database.now(session)
+            due = (
+                select(tables.Job)
+                .where(tables.Job.state.in_(("waiting", "running")), tables.Job.due_at <= now)
+                .where(tables.Job.kind.in_(self.kinds))
+                .order_by(tables.Job.due_at)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+            row = session.scalar(due)
+            if row is None:
+                return None
+            row.state, row.due_at, row.attempts = "running", now + LEASE, row.attempts + 1
+            return Claimed(row.id, row.kind, row.payload or {}, row.attempts)
+
+    def _do(self, job: Claimed) -> None:
+        if job.attempts > MAX_ATTEMPTS:
+            self._give_up(job, "the process ended while it did it")
+            return
+        started = time.monotonic()
+        try:
+            self.kinds[job.kind](job.id, job.payload)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the job must not be lost
+            self._put_back(job, error)
+            return
+        self._settle(tables.Job.id == job.id, state="done", payload=None, last_error="")
+        log.info("job done", job=job.id, kind=job.kind, milliseconds=round((time.monotonic() - started) * 1000))
+
+    def _put_back(self, job: Claimed, error: Exception) -> None:
+        reason = type(error).__name__
+        log.warning("job failed", job=job.id, kind=job.kind, attempts=job.attempts, error=reason)
+        if job.attempts >= MAX_ATTEMPTS:
+            self._give_up(job, reason)
+            return
+        wait = timedelta(seconds=min(2**job.attempts, 3600))
+        due_at = self.database.clock.now() + wait
+        self._settle(_is_still(job), state="waiting", last_error=reason, due_at=due_at)
+
+    def _give_up(self, job: Claimed, reason: str) -> None:
+        log.error("job given up", job=job.id, kind=job.kind, error=reason)
+        self._settle(_is_still(job), state="failed", last_error=reason)
+
+    def _settle(self, condition: ColumnElement[bool], **values: Any) -> None:
+        with self.database.begin() as session:
+            session.execute(update(tables.Job).where(condition).values(**values))
+
+
+def _is_still(job: Claimed) -> ColumnElement[bool]:
+    """Whether our lease is the last one: who was too slow must not undo what the next has done."""
+    return (tables.Job.id == job.id) & (tables.Job.attempts == job.attempts) & (tables.Job.state == "running")

@@ -1,0 +1,47 @@
+"""
+Mail over SMTP, the only place that speaks it. Called from jobs: at least once, with the job's id as Message-ID.
+"""
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
+from urllib.parse import unquote, urlsplit
+
+TIMEOUT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Mailer:
+    """
+    :param smtp_url: `smtp://[user:password@]host:port`, or `smtps://` for TLS from the start. A password is sent only
+        over TLS and to a server whose certificate is good
+    :param sender: the From address
+    """
+
+    smtp_url: str
+    sender: str
+
+    def send(self, job_id: str, *, to: str, subject: str, text: str) -> None:
+        """:raises OSError: (smtplib's errors are OSErrors) if the server did not take it"""
+        message = EmailMessage(policy=SMTP)
+        message["From"], message["To"], message["Subject"] = self.sender, to, subject
+        message["Message-ID"] = f"<{job_id}@{self.sender.rpartition('@')[2].rstrip('>')}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(text)
+        address = urlsplit(self.smtp_url)
+        with _connect(address.scheme, address.hostname or "localhost", address.port or 0) as server:
+            server.ehlo_or_helo_if_needed()
+            if address.scheme == "smtp" and (address.username or server.has_extn("starttls")):
+                # Who is given a password must prove who he is; without one, any encryption is better than none.
+                server.starttls(context=ssl.create_default_context() if address.username else None)
+            if address.username:
+                server.login(unquote(address.username), unquote(address.password or ""))
+            server.send_message(message)
+
+
+def _connect(scheme: str, host: str, port: int) -> smtplib.SMTP:
+    if scheme == "smtps":
+        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context())
+    return smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)

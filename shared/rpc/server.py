@@ -1,0 +1,184 @@
+"""The doors of a service: what may be called from outside, and what becomes of each call."""
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import amqp
+import eventlet
+import kombu
+import nameko.rpc
+from eventlet.event import Event
+from nameko.exceptions import ContainerBeingKilled, MethodNotFound
+from nameko.extensions import DependencyProvider
+
+from shared import context, errors, logs, rpc_wire
+from shared.rpc.consumer import Consumer
+from shared.rpc.publisher import Publisher, Undelivered
+
+log = logs.logger(__name__)
+
+REPLY_SECONDS = 2.0
+CONTEXT_KEY = "context"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def door(method: F) -> F:
+    """
+    Let other services call a method, by name and with JSON arguments.
+
+    What it raises as a ServiceError reaches the caller as it is. Anything else is a bug: logged here, told to nobody.
+    """
+    opened: F = Door.decorator(expected_exceptions=errors.ServiceError)(method)
+    return opened
+
+
+class Requests(nameko.rpc.RpcConsumer):  # type: ignore[misc]
+    """The queue of calls to a service."""
+
+    queue_consumer = Consumer()
+    publisher = Publisher()
+    no_ack = False
+
+    def new_queue(self) -> kombu.Queue:
+        return self.queue  # type: ignore[no-any-return]
+
+    def subscribed(self, queue: kombu.Queue) -> None:
+        pass
+
+    def unsubscribed(self) -> None:
+        pass
+
+    def received(self, message: amqp.Message) -> None:
+        body = self.queue_consumer.read_or_reject(message, rpc_wire.CONTENT_TYPE)
+        if body is None:
+            return
+        if not _is_reply_address(message.properties.get("reply_to")):
+            self.queue_consumer.drop(message, "it says nowhere to reply to")
+            return
+        message.delivery_info["received_at"] = time.monotonic()
+        self.container.spawn_managed_thread(partial(self.handle_message, body, message))
+
+    def handle_message(self, body: dict[str, Any], message: amqp.Message) -> None:
+        try:
+            self._called(message).handle_message(body, message)
+        except errors.ServiceError:
+            self.handle_result(message, None, sys.exc_info())
+        except ContainerBeingKilled:
+            self.queue_consumer.requeue(message)
+
+    def handle_result(self, message: amqp.Message, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        """Answer and acknowledge a call. Never raises, because nameko would end the process."""
+        correlation_id = message.properties.get("correlation_id")
+        try:
+            reply = rpc_wire.reply(correlation_id=correlation_id, result=result, error=_shown(exc_info))
+        except (TypeError, ValueError, RecursionError):
+            exc_info = sys.exc_info()
+            reply = rpc_wire.reply(correlation_id=correlation_id, error=rpc_wire.INTERNAL_ERROR)
+        _log_call(message, exc_info)
+        self._send(reply, to=message.properties["reply_to"])
+        self.queue_consumer.ack(message)
+        return result, exc_info
+
+    def _called(self, message: amqp.Message) -> "Door":
+        try:
+            return self.get_provider_for_method(message.delivery_info["routing_key"])  # type: ignore[no-any-return]
+        except MethodNotFound:
+            raise errors.Invalid(
+                "unknown_method", f"{message.delivery_info['routing_key']} does not exist."
+            ) from None
+
+    def _send(self, reply: amqp.Message, *, to: str) -> None:
+        confirmed = Event()
+        try:
+            with eventlet.Timeout(REPLY_SECONDS, Undelivered("not confirmed in time")):
+                self.publisher.until_connected()
+                self.publisher.publish(reply, routing_key=to, settle=confirmed.send)
+                failure = confirmed.wait()
+        except Undelivered as error:
+            failure = error
+        if failure:
+            log.warning("reply not sent", reason=str(failure))
+
+
+class Door(nameko.rpc.Rpc):  # type: ignore[misc]
+    rpc_consumer = Requests()
+
+    def bind(self, container: Any, method_name: str) -> "Door":
+        bound: Door = super().bind(container, method_name)
+        if not any(isinstance(dependency, Caller) for dependency in container.dependencies):
+            container.dependencies.add(Caller().bind(container, "caller"))
+        return bound
+
+    def setup(self) -> None:
+        super().setup()
+        self._signature = inspect.signature(getattr(self.container.service_cls, self.method_name))
+
+    def handle_message(self, body: dict[str, Any], message: amqp.Message) -> None:
+        """
+        Start the method in a worker of its own.
+
+        :raises Invalid: if the call or its context makes no sense
+        :raises Unavailable: if nobody waits for the answer any more
+        """
+        caller = rpc_wire.read_context(message.properties.get("application_headers", {}))
+        context.enter(caller)
+        if caller.deadline is not None and caller.deadline <= time.time():
+            raise errors.Unavailable("deadline_passed", "The call arrived after its deadline.")
+        args, kwargs = self._arguments(body)
+        if not self.rpc_consumer.queue_consumer.serves(self.rpc_consumer):
+            raise ContainerBeingKilled
+        self.container.spawn_worker(
+            self,
+            args,
+            kwargs,
+            context_data={CONTEXT_KEY: caller},
+            handle_result=partial(self.handle_result, message),
+        )
+
+    def _arguments(self, body: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        args, kwargs = body.get("args"), body.get("kwargs")
+        try:
+            self._signature.bind(None, *args, **kwargs)  # type: ignore[misc, arg-type]
+        except TypeError as error:
+            raise errors.Invalid("invalid_arguments", f"{self.method_name}: {error}") from None
+        return args, kwargs  # type: ignore[return-value]
+
+
+class Caller(DependencyProvider):  # type: ignore[misc]
+    """Enters the caller's context in the worker's own green thread, in every service that has a door."""
+
+    def worker_setup(self, worker_ctx: Any) -> None:
+        if CONTEXT_KEY in worker_ctx.data:
+            context.enter(worker_ctx.data[CONTEXT_KEY])
+
+
+def _is_reply_address(value: Any) -> bool:
+    """The name of a queue, and not of a door: an answer must never become somebody's call."""
+    return isinstance(value, str) and value != "" and "." not in value
+
+
+def _shown(exc_info: Any) -> dict[str, Any] | None:
+    if exc_info is None:
+        return None
+    if isinstance(exc_info[1], errors.ServiceError):
+        return rpc_wire.refusal(exc_info[1])
+    return rpc_wire.INTERNAL_ERROR
+
+
+def _log_call(message: amqp.Message, exc_info: Any) -> None:
+    fault = exc_info[1] if exc_info else None
+    method = message.delivery_info["routing_key"]
+    milliseconds = round((time.monotonic() - message.delivery_info["received_at"]) * 1000, 1)
+    if fault is None:
+        log.debug("call answered", method=method, milliseconds=milliseconds, code="ok")
+    elif isinstance(fault, errors.Unavailable):
+        log.warning("call refused", method=method, milliseconds=milliseconds, code=fault.code)
+    elif isinstance(fault, errors.ServiceError):
+        log.info("call refused", method=method, milliseconds=milliseconds, code=fault.code)
+    else:
+        log.error("call failed", method=method, milliseconds=milliseconds, code="internal_error", exc_info=exc_info)

@@ -1,0 +1,148 @@
+"""
+One process that answers calls: nameko services on green threads, from start to a clean stop.
+
+Whoever starts such a process calls `green()` first, before anything of it is imported.
+"""
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shared import logs
+from shared.config import EX_CONFIG, BadConfiguration
+
+log = logs.logger(__name__)
+
+STOP_SECONDS = 8.0
+LOOK_SECONDS = 0.1
+
+_running: list[Any] = []  # the runner, while its services answer
+
+
+def green() -> None:
+    """Make the standard library, and psycopg2 with it, give way to other green threads wherever it waits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
+        import eventlet
+
+    eventlet.monkey_patch()
+
+
+def serve(
+    services: Sequence[type],
+    *,
+    amqp_uri: str,
+    config: dict[str, Any],
+    max_workers: int = 32,
+    prefetch: int | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> int:
+    """
+    Run services until SIGTERM or SIGINT, or until one of them dies.
+
+    A stop takes no new call and finishes those under way, for 8 seconds at most.
+
+    :param config: nameko's configuration, such as WEB_SERVER_ADDRESS
+    :param prefetch: calls taken from the queue and not yet answered, at most; by default one per worker
+    :param on_stop: what else is to be closed, after the last call
+    :returns: the process's exit code: 0 after a signal, 78 if the broker refuses us, 1 if a service died
+    """
+    from nameko.runners import ServiceRunner
+
+    # nameko would log every refusal with its traceback; `shared.rpc` has a line for each call.
+    logging.getLogger("nameko.containers").setLevel(logging.CRITICAL)
+    runner = ServiceRunner(
+        {
+            **config,
+            "AMQP_URI": amqp_uri,
+            "max_workers": max_workers,
+            "prefetch": prefetch or max_workers,
+            "serializer": "json",
+            "ACCEPT": ["json"],
+        }
+    )
+    for service in services:
+        runner.add_service(service)
+    deaths = _run(runner)
+    if on_stop is not None:
+        on_stop()
+    return _exit_code(deaths)
+
+
+def ready() -> bool:
+    """Whether the services of this process hear and can answer: all connections to the broker stand."""
+    from shared.rpc.connection import KeptConnection
+
+    return bool(_running) and all(
+        extension.connected
+        for runner in _running
+        for container in runner.containers
+        for extension in container.extensions
+        if isinstance(extension, KeptConnection)
+    )
+
+
+def _run(runner: Any) -> list[Exception]:
+    import eventlet
+
+    watchdog = _new_watchdog()
+    signals: list[int] = []
+
+    def on_signal(number: int, _frame: Any) -> None:
+        # It interrupts anything, so it only leaves a note, and a watchdog in case nobody ever reads the note.
+        signals.append(number)
+        if len(signals) == 1:
+            watchdog.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    try:
+        runner.start()
+    except OSError as error:  # such as an HTTP address that is in use
+        return [error]
+    _running.append(runner)
+    lives = [eventlet.spawn(_death_of, container) for container in runner.containers]
+    while not signals and not any(life.dead for life in lives):
+        eventlet.sleep(LOOK_SECONDS)
+
+    _running.clear()
+    if not signals:
+        signal.raise_signal(signal.SIGTERM)  # a death ends as a stop does, under the watchdog's eyes
+    runner.stop()
+    watchdog.cancel()
+    return [death for life in lives if (death := life.wait()) is not None]
+
+
+def _death_of(container: Any) -> Exception | None:
+    try:
+        container.wait()
+    except Exception as death:  # noqa: BLE001 - whatever it is, it is the answer
+        return death
+    return None
+
+
+def _new_watchdog() -> Any:
+    """A real thread, because the green ones may be what hangs."""
+    from eventlet import patcher
+
+    watchdog = patcher.original("threading").Timer(STOP_SECONDS, _end_hard)
+    watchdog.daemon = True
+    return watchdog
+
+
+def _end_hard() -> None:
+    os.write(sys.stderr.fileno(), b"chatness: the stop took too long; ending at once\n")
+    os._exit(1)
+
+
+def _exit_code(deaths: list[Exception]) -> int:
+    for death in deaths:
+        if isinstance(death, BadConfiguration):
+            log.error("configuration refused", reason=str(death))
+            return EX_CONFIG
+        log.error("service died", reason=f"{type(death).__name__}: {death}")
+    return 1 if deaths else 0
