@@ -1,0 +1,1 @@
+"""One package per service. This file must exist: a top-level `secrets` would shadow the standard library's."""

@@ -1,0 +1,106 @@
+"""
+A batch of messages asking to be admitted, in one transaction: lock, decide one by one, write all, answer each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from services.quota import boundary, ledger, models, projections
+from shared import context, database, errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """:param deadline: when its caller stops waiting, seconds since the epoch"""
+
+    message_id: str
+    bot_id: str
+    actor: context.Actor
+    deadline: float | None = None
+
+    @property
+    def org_id(self) -> str:
+        return self.actor.org_id
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.org_id, self.message_id
+
+
+Answer = dict[str, Any] | errors.ServiceError
+
+
+def admit(session: Session, items: Sequence[Item]) -> list[Answer]:
+    """One answer per item, in order: what was counted, or why not. Nothing is written for a refusal."""
+    pages = boundary.open_pages(session, {item.org_id for item in items})
+    known = _known(session, items)
+    reasons = _pause_reasons(session, items)
+    admitted: list[models.Message] = []
+    answers: list[Answer] = []
+    for item in items:
+        try:
+            message = known.get(item.key)
+            if message is None:
+                message = _admit_one(session, pages.get(item.org_id), item, reasons.get((item.org_id, item.bot_id)))
+                known[item.key] = message
+                admitted.append(message)
+            answers.append(_same(message, item))
+        except errors.ServiceError as refusal:
+            answers.append(refusal)
+    boundary.write(session, pages.values())
+    boundary.insert_messages(session, [_values(message) for message in admitted])
+    return answers
+
+
+def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons: list[str] | None) -> models.Message:
+    if page is None or page.month.subscription_version == 0:
+        raise boundary.not_ready()
+    if reasons is None:
+        raise errors.NotFound("unknown_bot", "There is no such bot.")
+    if reasons:
+        raise errors.Conflict("bot_paused", "This bot is paused.", {"pause_reasons": sorted(reasons)})
+    try:
+        page.add(ledger.admit(page.month, message_id=item.message_id, bot_id=item.bot_id))
+    except errors.LimitReached as refusal:
+        resets_at = projections.resets_at(page.month.period)
+        raise errors.LimitReached(
+            refusal.code, refusal.message, {**refusal.details, "resets_at": resets_at}
+        ) from None
+    return models.Message(
+        org_id=item.org_id,
+        message_id=item.message_id,
+        bot_id=item.bot_id,
+        period=page.month.period,
+        generation=page.month.generation,
+        used=page.month.used,
+        message_limit=page.month.limit,
+        recorded_at=database.now(session),
+    )
+
+
+def _same(message: models.Message, item: Item) -> dict[str, Any]:
+    if message.bot_id != item.bot_id:
+        raise errors.Conflict("message_id_reused", "This message id was used before for another bot.")
+    return projections.admission(message)
+
+
+def _known(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], models.Message]:
+    keys = {item.key for item in items}
+    wanted = select(models.Message).where(tuple_(models.Message.org_id, models.Message.message_id).in_(keys))
+    return {(row.org_id, row.message_id): row for row in session.scalars(wanted)}
+
+
+def _pause_reasons(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], list[str]]:
+    keys = {(item.org_id, item.bot_id) for item in items}
+    wanted = select(models.Bot.org_id, models.Bot.bot_id, models.Bot.reasons).where(
+        tuple_(models.Bot.org_id, models.Bot.bot_id).in_(keys)
+    )
+    return {(row.org_id, row.bot_id): row.reasons for row in session.execute(wanted)}
+
+
+def _values(message: models.Message) -> dict[str, object]:
+    return {column: getattr(message, column) for column in models.Message.__table__.columns.keys()}  # noqa: SIM118

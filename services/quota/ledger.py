@@ -1,0 +1,198 @@
+"""
+The rules of an org's month: how many messages are left, and what changes that. Pure.
+
+The help page: "The message limit resets every first day of the month. If you reach this limit, your bots will stop
+working", and "When you take action on your subscription, your limits reset".
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from services.quota.events import (
+    BotsRestarted,
+    BotsStopped,
+    LedgerEvent,
+    LimitChanged,
+    MessageRecorded,
+    Notice,
+    PeriodOpened,
+    QuotaReset,
+    UsageReset,
+)
+from shared import errors
+
+RESETTING = frozenset({"started", "upgraded", "downgraded", "canceled"})  # what a person does to a subscription
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """
+    One org's month as its ledger tells it.
+
+    :param period: the calendar month in UTC, `2026-11`; empty before the first
+    :param generation: how often usage was reset in this month; `used` counts within it
+    :param stopped: the others were told that no message is left
+    """
+
+    org_id: str = ""
+    period: str = ""
+    plan: str = ""
+    limit: int = 0
+    max_resets: int = 0
+    subscription_version: int = 0
+    generation: int = 0
+    used: int = 0
+    stopped: bool = False
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def resets_left(self) -> int:
+        return max(0, self.max_resets - self.generation)
+
+
+Facts = list[LedgerEvent | Notice]
+
+
+def admit(month: Month, *, message_id: str, bot_id: str) -> Facts:
+    """
+    Count one message, and say so if it was the last.
+
+    :raises LimitReached: if the month has no message left
+    """
+    if month.remaining == 0:
+        raise errors.LimitReached(
+            "message_limit_reached",
+            f"All {month.limit} messages of {month.period} are used.",
+            {"used": month.used, "limit": month.limit, "credits_remaining": 0},
+        )
+    facts: Facts = [MessageRecorded(message_id=message_id, bot_id=bot_id)]
+    if month.remaining == 1:
+        facts.append(BotsStopped(org_id=month.org_id, period=month.period, reason="limit"))
+    return facts
+
+
+def turn(month: Month, *, period: str) -> Facts:
+    """Open the calendar month that it is by now. A month never goes back: a clock set back counts in the open one."""
+    if period <= month.period:
+        return []
+    facts: Facts = [
+        PeriodOpened(
+            period=period,
+            plan=month.plan,
+            limit=month.limit,
+            max_resets=month.max_resets,
+            subscription_version=month.subscription_version,
+        )
+    ]
+    if month.stopped and month.limit > 0:
+        facts.append(BotsRestarted(org_id=month.org_id, period=period, reason="month"))
+    return facts
+
+
+def follow_subscription(
+    month: Month,
+    *,
+    version: int,
+    plan: str,
+    limit: int,
+    max_resets: int,
+    action: str,
+    effective_period: str,
+) -> Facts:
+    """
+    Take over the limits of a subscription, and begin the count anew where a person's action asks for it.
+
+    :param version: the subscription's; what is not newer than the known one changes nothing
+    :param effective_period: the calendar month in which the change took effect
+    """
+    if version <= month.subscription_version:
+        return []
+    carried_over = _why_not_reset(month, action=action, max_resets=max_resets, effective_period=effective_period)
+    facts: Facts = [
+        LimitChanged(
+            plan=plan,
+            limit=limit,
+            max_resets=max_resets,
+            subscription_version=version,
+            action=action,
+            carried_over=carried_over,
+        )
+    ]
+    # An org's first subscription has nothing to reset, and must not use up one of the month's resets.
+    if action in RESETTING and not carried_over and month.subscription_version > 0:
+        facts += _reset(month, version=version, limit=limit, action=action)
+    return facts + _told(after(month, facts))
+
+
+def evolve(month: Month, fact: Any) -> Month:
+    match fact:
+        case PeriodOpened():
+            return replace(
+                month,
+                period=fact.period,
+                plan=fact.plan,
+                limit=fact.limit,
+                max_resets=fact.max_resets,
+                subscription_version=fact.subscription_version,
+                generation=0,
+                used=0,
+            )
+        case MessageRecorded():
+            return replace(month, used=month.used + 1)
+        case LimitChanged():
+            return replace(
+                month,
+                plan=fact.plan,
+                limit=fact.limit,
+                max_resets=fact.max_resets,
+                subscription_version=fact.subscription_version,
+            )
+        case UsageReset():
+            return replace(month, generation=fact.generation, used=0)
+        case BotsStopped():
+            return replace(month, stopped=True)
+        case BotsRestarted():
+            return replace(month, stopped=False)
+        case _:
+            return month
+
+
+def after(month: Month, facts: Facts) -> Month:
+    for fact in facts:
+        month = evolve(month, fact)
+    return month
+
+
+def _why_not_reset(month: Month, *, action: str, max_resets: int, effective_period: str) -> str:
+    if action not in RESETTING:
+        return ""
+    if effective_period < month.period:
+        return "earlier_month"
+    return "max_resets" if month.generation >= max_resets else ""
+
+
+def _reset(month: Month, *, version: int, limit: int, action: str) -> Facts:
+    generation = month.generation + 1
+    return [
+        UsageReset(generation=generation, used_before=month.used, action=action, subscription_version=version),
+        QuotaReset(
+            org_id=month.org_id,
+            period=month.period,
+            generation=generation,
+            limit=limit,
+            used_before=month.used,
+            action=action,
+        ),
+    ]
+
+
+def _told(month: Month) -> Facts:
+    """Tell the others where a new limit begins or ends the standstill."""
+    if month.remaining == 0 and not month.stopped:
+        return [BotsStopped(org_id=month.org_id, period=month.period, reason="subscription")]
+    if month.remaining > 0 and month.stopped:
+        return [BotsRestarted(org_id=month.org_id, period=month.period, reason="subscription")]
+    return []

@@ -1,0 +1,65 @@
+"""The org's row, which every quota transaction locks first; the messages that were admitted; the bots as shown."""
+
+from datetime import datetime
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared import tables
+
+
+class State(DeclarativeBase):
+    metadata = MetaData()
+    type_annotation_map = tables.TYPES
+
+
+class Views(DeclarativeBase):
+    metadata = MetaData()
+    type_annotation_map = tables.TYPES
+
+
+class Org(State):
+    """
+    quota's consistency boundary: the open month's state, so that a decision costs the same however full it is.
+
+    :param ledger_version: with `ledger_hash`, the head of the open month's stream
+    """
+
+    __tablename__ = "orgs"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    period: Mapped[str]
+    plan: Mapped[str]
+    message_limit: Mapped[int]
+    bot_limit: Mapped[int]
+    max_resets: Mapped[int]
+    subscription_version: Mapped[int]
+    generation: Mapped[int]
+    used: Mapped[int]
+    stopped: Mapped[bool]
+    ledger_version: Mapped[int]
+    ledger_hash: Mapped[bytes]
+
+
+class Message(State):
+    """An admission, by the id that the caller gave: asked again, it gets this answer. Kept for three months."""
+
+    __tablename__ = "messages"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(primary_key=True)
+    bot_id: Mapped[str]
+    period: Mapped[str]
+    generation: Mapped[int]
+    used: Mapped[int]
+    message_limit: Mapped[int]
+    recorded_at: Mapped[datetime]
+
+
+class Bot(Views):
+    __tablename__ = "bots"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    bot_id: Mapped[str] = mapped_column(primary_key=True)
+    reasons: Mapped[list[str]]
+    created_at: Mapped[datetime]

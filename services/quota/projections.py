@@ -1,0 +1,95 @@
+"""The bots as they are shown, and the answers that are read from quota's tables."""
+
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from services.quota import bots, ledger, models
+from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
+from shared import clock, errors, events, personal, store
+
+VERSION = 1
+
+
+def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
+    match fact:
+        case BotCreated():
+            row = {"org_id": fact.org_id, "bot_id": fact.bot_id, "reasons": [], "created_at": event.recorded_at}
+            session.execute(insert(models.Bot).values(row))
+        case BotPaused() | BotResumed():
+            ours = (models.Bot.org_id == fact.org_id) & (models.Bot.bot_id == fact.bot_id)
+            session.execute(update(models.Bot).where(ours).values(reasons=list(fact.reasons)))
+        case BotDeleted():
+            session.execute(
+                delete(models.Bot).where(models.Bot.org_id == fact.org_id, models.Bot.bot_id == fact.bot_id)
+            )
+
+
+ROSTER = store.Aggregate(catalogue=CATALOGUE, initial=bots.Roster(), evolve=bots.evolve, project=project_bot)
+
+
+def roster_stream(org_id: str) -> str:
+    return f"bots-{org_id}"
+
+
+def usage(month: ledger.Month) -> dict[str, Any]:
+    """The open month in numbers."""
+    return {
+        "period": month.period,
+        "used": month.used,
+        "limit": month.limit,
+        "credits_remaining": 0,
+        "remaining": month.remaining,
+        "resets_at": resets_at(month.period),
+        "blocked": month.remaining == 0,
+        "plan": month.plan,
+        "resets_left": month.resets_left,
+        "subscription_version": month.subscription_version,
+    }
+
+
+def resets_at(period: str) -> str:
+    return clock.rfc3339(clock.next_month(clock.parse(f"{period}-01T00:00:00Z")))
+
+
+def admission(row: models.Message) -> dict[str, Any]:
+    """The answer of an admission, the same each time it is asked for."""
+    return {
+        "id": row.message_id,
+        "bot_id": row.bot_id,
+        "period": row.period,
+        "used": row.used,
+        "limit": row.message_limit,
+        "credits_remaining": 0,
+        "remaining": max(0, row.message_limit - row.used),
+    }
+
+
+def bot(session: Session, org_id: str, bot_id: str) -> dict[str, Any]:
+    """:raises NotFound: `unknown_bot`"""
+    row = session.get(models.Bot, (org_id, bot_id), populate_existing=True)
+    if row is None:
+        raise errors.NotFound("unknown_bot", "There is no such bot.")
+    return _bots(session, org_id, [row])[0]
+
+
+def list_bots(session: Session, org_id: str, *, after: str, limit: int) -> list[dict[str, Any]]:
+    """In the order in which they were made, beyond the bot `after`."""
+    wanted = select(models.Bot).where(models.Bot.org_id == org_id, models.Bot.bot_id > after)
+    return _bots(session, org_id, list(session.scalars(wanted.order_by(models.Bot.bot_id).limit(limit))))
+
+
+def _bots(session: Session, org_id: str, rows: list[models.Bot]) -> list[dict[str, Any]]:
+    names = personal.get_many(session, [row.bot_id for row in rows])
+    stopped = session.scalar(select(models.Org.stopped).where(models.Org.org_id == org_id))
+    return [
+        {
+            "id": row.bot_id,
+            "name": names.get(row.bot_id, {}).get("name", ""),
+            "state": "paused" if row.reasons else "stopped" if stopped else "running",
+            "pause_reasons": sorted(row.reasons),
+            "created_at": clock.rfc3339(row.created_at),
+        }
+        for row in rows
+    ]

@@ -1,0 +1,151 @@
+"""quota's doors."""
+
+import time
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.quota import admissions, bots, boundary, models, projections
+from shared import context, database, doors, errors, ids, logs, personal, store
+
+log = logs.logger(__name__)
+
+
+class QuotaService(doors.Service):
+    name = "quota"
+
+    @doors.opened("messages:admit_batch")
+    def admit_messages(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        Admit a batch that the gateway gathered.
+
+        :param items: `{"message_id", "bot_id", "actor", "deadline"}` each
+        :returns: for each item `{"admitted": {…}}`, or `{"refused": {"kind", "code", "message", "details"}}`
+        """
+        asked = [_item(item) for item in items]
+        try:
+            return [_answer(answer) for answer in self._admit(asked)]
+        except database.TRANSIENT:
+            raise
+        except Exception:
+            if len(asked) == 1:
+                raise
+            log.exception("batch failed, admitting one by one", items=len(asked))
+        return [_answer(self._admit_alone(item)) for item in asked]
+
+    def _admit(self, items: list[admissions.Item]) -> list[admissions.Answer]:
+        refusals = {index: refusal for index, item in enumerate(items) if (refusal := self._refusal(item))}
+        allowed = [item for index, item in enumerate(items) if index not in refusals]
+        with self.house.database.begin() as session:
+            answers = iter(admissions.admit(session, allowed) if allowed else [])
+        return [refusals[index] if index in refusals else next(answers) for index in range(len(items))]
+
+    def _admit_alone(self, item: admissions.Item) -> admissions.Answer:
+        try:
+            return self._admit([item])[0]
+        except Exception:
+            log.exception("admission failed", message=item.message_id)
+            return errors.Unavailable("service_unavailable", "This message could not be counted; try again.")
+
+    def _refusal(self, item: admissions.Item) -> errors.ServiceError | None:
+        if item.deadline is not None and item.deadline < time.time():
+            return errors.Unavailable("deadline_passed", "The caller no longer waits.")
+        try:
+            self.house.authorise(item.actor, "messages:write")
+        except errors.ServiceError as refusal:
+            return refusal
+        return None
+
+    @doors.query("messages:write")
+    def get_message(self, session: Session, message_id: str) -> dict[str, Any]:
+        row = session.get(models.Message, (self.actor.org_id, message_id))
+        if row is None:
+            raise errors.NotFound("unknown_message", "No such message was counted.")
+        return projections.admission(row)
+
+    @doors.query("usage:read")
+    def get_usage(self, session: Session) -> dict[str, Any]:
+        """The open month. Looking opens a month that nobody has sent a message in yet."""
+        page = boundary.open_page(session, self.actor.org_id)
+        boundary.write(session, [page])
+        return {**projections.usage(page.month), "bot_limit": page.bot_limit}
+
+    @doors.query("bots:read")
+    def list_bots(self, session: Session, after: str = "", limit: int = 50) -> list[dict[str, Any]]:
+        return projections.list_bots(session, self.actor.org_id, after=after, limit=limit)
+
+    @doors.query("bots:read")
+    def get_bot(self, session: Session, bot_id: str) -> dict[str, Any]:
+        return projections.bot(session, self.actor.org_id, bot_id)
+
+    @doors.command("bots:write", answer=projections.bot)
+    def create_bot(self, session: Session, name: str) -> dict[str, str]:
+        page = self._page(session)
+        org_id, bot_id = self.actor.org_id, ids.new("bot")
+        name_version = personal.put(session, bot_id, subject=org_id, name=_name(name))
+        create = partial(bots.create, org_id=org_id, bot_id=bot_id, name_version=name_version, limit=page.bot_limit)
+        return self._decide(session, bot_id, create)
+
+    @doors.command("bots:write", answer=projections.bot)
+    def rename_bot(self, session: Session, bot_id: str, name: str) -> dict[str, str]:
+        self._page(session)
+        projections.bot(session, self.actor.org_id, bot_id)
+        name_version = personal.put(session, bot_id, subject=self.actor.org_id, name=_name(name))
+        return self._decide(session, bot_id, partial(bots.rename, bot_id=bot_id, name_version=name_version))
+
+    @doors.command("bots:write", answer=projections.bot)
+    def pause_bot(self, session: Session, bot_id: str) -> dict[str, str]:
+        self._page(session)
+        return self._decide(session, bot_id, partial(bots.pause, bot_id=bot_id))
+
+    @doors.command("bots:write", answer=projections.bot)
+    def resume_bot(self, session: Session, bot_id: str) -> dict[str, str]:
+        page = self._page(session)
+        return self._decide(session, bot_id, partial(bots.resume, bot_id=bot_id, limit=page.bot_limit))
+
+    @doors.command("bots:write", answer=lambda _session, **_ids: {})
+    def delete_bot(self, session: Session, bot_id: str) -> dict[str, str]:
+        self._page(session)
+        return self._decide(session, bot_id, partial(bots.delete, bot_id=bot_id))
+
+    def _page(self, session: Session) -> boundary.Page:
+        """Lock the org's row, as every transaction of quota does first."""
+        page = boundary.open_page(session, self.actor.org_id)
+        boundary.write(session, [page])
+        return page
+
+    def _decide(self, session: Session, bot_id: str, decide: Any) -> dict[str, str]:
+        org_id = self.actor.org_id
+        store.execute(session, projections.roster_stream(org_id), projections.ROSTER, decide)
+        return {"org_id": org_id, "bot_id": bot_id}
+
+
+def _item(item: dict[str, Any]) -> admissions.Item:
+    return admissions.Item(
+        message_id=item["message_id"],
+        bot_id=item["bot_id"],
+        actor=context.Actor.from_json(item["actor"]),
+        deadline=item.get("deadline"),
+    )
+
+
+def _answer(answer: admissions.Answer) -> dict[str, Any]:
+    if isinstance(answer, errors.ServiceError):
+        kind = type(answer).__name__
+        return {"refused": {"kind": kind, "code": answer.code, "message": answer.message, "details": answer.details}}
+    return {"admitted": answer}
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise errors.Invalid(
+            "invalid_name",
+            "A bot's name has 1 to 100 printable characters.",
+            {"errors": [{"pointer": "/name", "detail": "1 to 100 printable characters"}]},
+        )
+    return name
+
+
+SERVICE = QuotaService

@@ -1,0 +1,87 @@
+"""A quota service on a database of its own, one org in it, and whoever asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services import access
+from services.billing.events import SubscriptionChanged
+from services.quota import service, worker
+from shared import context, database, doors, envelope
+
+OWNER = context.Actor(kind="person", id="acc_1", org_id="org_1", role="owner")
+GATEWAY = context.Actor(kind="service", id="gateway")
+
+
+@dataclass
+class Quota:
+    """The doors as the owner of `org_1` finds them."""
+
+    database: database.Database
+    doors: service.QuotaService
+    commands: int = 0
+
+    def ask(self, method: str, *, actor: context.Actor = OWNER, **arguments: Any) -> Any:
+        with context.use(actor=actor):
+            return getattr(self.doors, method)(**arguments)
+
+    def tell(self, method: str, *, actor: context.Actor = OWNER, command_id: str = "", **arguments: Any) -> Any:
+        self.commands += 1
+        with context.use(actor=actor):
+            return getattr(self.doors, method)(command_id or f"cmd_{self.commands}", **arguments)
+
+    def send(self, bot_id: str, *message_ids: str, actor: context.Actor = OWNER) -> list[dict[str, Any]]:
+        items = [{"message_id": id, "bot_id": bot_id, "actor": actor.to_json()} for id in message_ids]
+        answers: list[dict[str, Any]] = self.ask("admit_messages", actor=GATEWAY, items=items)
+        return answers
+
+    def subscribe(self, *, org_id: str = "org_1", version: int = 1, **changes: Any) -> None:
+        fact = subscription(org_id=org_id, version=version, **changes)
+        with self.database.begin() as session:
+            worker.on_subscription_changed(session, fact, _no_envelope())
+
+
+def subscription(**changes: Any) -> SubscriptionChanged:
+    free = {
+        "org_id": "org_1",
+        "version": 1,
+        "plan_before": "",
+        "plan": "free",
+        "action": "started",
+        "status": "active",
+        "message_limit": 10,
+        "bot_limit": 1,
+        "max_resets_per_month": 2,
+        "effective_at": "2026-11-22T12:00:00Z",
+    }
+    return SubscriptionChanged(**(free | changes))
+
+
+def _no_envelope() -> Any:
+    """The handler does not look at it; what it carries is the inbox's business."""
+    return envelope.Envelope
+
+
+@pytest.fixture
+def make_quota(open_database: Callable[[str], database.Database]) -> Callable[..., Quota]:
+    def make(home: database.Database | None = None) -> Quota:
+        home = home or open_database("quota")
+        quota = Quota(home, service.QuotaService())
+        quota.doors.house = doors.House(
+            database=home, authorise=access.check, fingerprint_key=b"k" * 32, settings=None
+        )
+        return quota
+
+    return make
+
+
+@pytest.fixture
+def quota(make_quota: Callable[..., Quota]) -> Quota:
+    """An org on the Free plan: here 10 messages and one bot."""
+    made = make_quota()
+    made.database.clock.set(frozen_at=datetime(2026, 11, 22, 12, tzinfo=UTC))
+    made.subscribe()
+    return made

@@ -1,0 +1,108 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.quota import bots
+from services.quota.events import BotCreated, BotPaused, BotResumed
+from shared import errors
+
+pytestmark = pytest.mark.pure
+
+
+def roster(**reasons):
+    """`roster(anna="", bob="plan user")`, in the order in which they were made."""
+    return bots.Roster("org_1", {name: frozenset(held.split()) for name, held in reasons.items()})
+
+
+def after(state, facts):
+    for fact in facts:
+        state = bots.evolve(state, fact)
+    return state
+
+
+class TestCreate:
+    def test_makes_a_running_bot(self):
+        facts = bots.create(roster(), org_id="org_1", bot_id="anna", name_version=1, limit=1)
+
+        assert facts == [BotCreated(org_id="org_1", bot_id="anna", name_version=1)]
+        assert after(roster(), facts).running == ["anna"]
+
+    def test_needs_room(self):
+        with pytest.raises(errors.Conflict) as refused:
+            bots.create(roster(anna=""), org_id="org_1", bot_id="bob", name_version=1, limit=1)
+
+        assert refused.value.code == "bot_limit"
+
+    def test_finds_room_beside_a_paused_bot(self):
+        assert bots.create(roster(anna="user"), org_id="org_1", bot_id="bob", name_version=1, limit=1)
+
+
+class TestPause:
+    def test_adds_the_reason_to_those_that_hold(self):
+        facts = bots.pause(roster(anna="plan"), bot_id="anna")
+
+        assert facts == [BotPaused(org_id="org_1", bot_id="anna", reason="user", reasons=("plan", "user"))]
+
+    def test_refuses_a_bot_that_a_person_has_paused(self):
+        with pytest.raises(errors.Conflict, match="bot_already_paused"):
+            bots.pause(roster(anna="user"), bot_id="anna")
+
+    def test_does_not_know_other_bots(self):
+        with pytest.raises(errors.NotFound):
+            bots.pause(roster(anna=""), bot_id="bob")
+
+
+class TestResume:
+    def test_removes_both_reasons(self):
+        facts = bots.resume(roster(anna="plan user"), bot_id="anna", limit=1)
+
+        assert facts == [BotResumed(org_id="org_1", bot_id="anna", reason="user", reasons=())]
+
+    def test_needs_room(self):
+        with pytest.raises(errors.Conflict, match="bot_limit"):
+            bots.resume(roster(anna="plan", bob=""), bot_id="anna", limit=1)
+
+    def test_refuses_a_running_bot(self):
+        with pytest.raises(errors.Conflict, match="bot_already_running"):
+            bots.resume(roster(anna=""), bot_id="anna", limit=2)
+
+
+class TestFit:
+    def test_pauses_the_newest_first(self):
+        state = roster(anna="", bob="", carla="")
+
+        facts = bots.fit(state, limit=1)
+
+        assert [fact.bot_id for fact in facts] == ["carla", "bob"]
+        assert after(state, facts).running == ["anna"]
+
+    def test_leaves_bots_alone_that_a_person_has_paused(self):
+        state = roster(anna="user", bob="", carla="")
+
+        assert after(state, bots.fit(state, limit=1)).bots == roster(anna="user", bob="", carla="plan").bots
+
+    def test_lets_the_oldest_run_first_when_there_is_more_room(self):
+        state = roster(anna="", bob="plan", carla="plan")
+
+        assert after(state, bots.fit(state, limit=2)).running == ["anna", "bob"]
+
+    def test_removes_no_reason_that_a_person_gave(self):
+        state = roster(anna="plan user")
+
+        facts = bots.fit(state, limit=1)
+
+        assert facts == [BotResumed(org_id="org_1", bot_id="anna", reason="plan", reasons=("user",))]
+
+    def test_says_nothing_when_nothing_changes(self):
+        assert bots.fit(roster(anna="", bob="plan"), limit=1) == []
+
+    @given(st.lists(st.sampled_from(["", "user", "plan", "plan user"]), max_size=8), st.integers(0, 8))
+    def test_never_runs_more_than_the_limit_and_is_done_at_once(self, reasons, limit):
+        state = roster(**{f"bot{number}": held for number, held in enumerate(reasons)})
+
+        fitted = after(state, bots.fit(state, limit=limit))
+
+        assert len(fitted.running) <= max(limit, 0)
+        assert bots.fit(fitted, limit=limit) == []
+        for bot_id, held in state.bots.items():
+            assert (bots.USER in held) == (bots.USER in fitted.bots[bot_id])

@@ -1,0 +1,174 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.quota import ledger
+from services.quota.events import (
+    BotsRestarted,
+    BotsStopped,
+    LimitChanged,
+    MessageRecorded,
+    PeriodOpened,
+    QuotaReset,
+    UsageReset,
+)
+from shared import errors
+
+pytestmark = pytest.mark.pure
+
+
+def month(*, limit=10, used=0, **changes):
+    state = {"org_id": "org_1", "period": "2026-11", "plan": "free", "max_resets": 2, "subscription_version": 1}
+    return ledger.Month(**(state | {"limit": limit, "used": used} | changes))
+
+
+def change(state, **changes):
+    starter = {
+        "version": state.subscription_version + 1,
+        "plan": "starter",
+        "limit": 100,
+        "max_resets": 2,
+        "action": "upgraded",
+        "effective_period": "2026-11",
+    }
+    return ledger.follow_subscription(state, **(starter | changes))
+
+
+class TestAdmit:
+    def test_counts_a_message(self):
+        facts = ledger.admit(month(), message_id="msg_1", bot_id="bot_1")
+
+        assert facts == [MessageRecorded(message_id="msg_1", bot_id="bot_1")]
+
+    def test_says_so_when_it_takes_the_last_message(self):
+        facts = ledger.admit(month(limit=10, used=9), message_id="msg_10", bot_id="bot_1")
+
+        assert facts == [
+            MessageRecorded(message_id="msg_10", bot_id="bot_1"),
+            BotsStopped(org_id="org_1", period="2026-11", reason="limit"),
+        ]
+
+    def test_refuses_when_none_is_left(self):
+        with pytest.raises(errors.LimitReached) as refused:
+            ledger.admit(month(limit=10, used=10), message_id="msg_11", bot_id="bot_1")
+
+        assert refused.value.code == "message_limit_reached"
+        assert refused.value.details == {"used": 10, "limit": 10, "credits_remaining": 0}
+
+    def test_refuses_when_a_smaller_limit_came_meanwhile(self):
+        with pytest.raises(errors.LimitReached):
+            ledger.admit(month(limit=10, used=50), message_id="msg_51", bot_id="bot_1")
+
+
+class TestTurn:
+    def test_opens_the_month_that_it_is(self):
+        facts = ledger.turn(month(used=7, generation=2), period="2026-12")
+
+        assert facts == [PeriodOpened(period="2026-12", plan="free", limit=10, max_resets=2, subscription_version=1)]
+        turned = ledger.after(month(used=7, generation=2), facts)
+        assert (turned.period, turned.used, turned.generation) == ("2026-12", 0, 0)
+
+    def test_lets_stopped_bots_run_again(self):
+        facts = ledger.turn(month(used=10, stopped=True), period="2026-12")
+
+        assert facts[-1] == BotsRestarted(org_id="org_1", period="2026-12", reason="month")
+
+    @pytest.mark.parametrize("period", ["2026-11", "2026-10", "2025-12"])
+    def test_never_goes_back(self, period):
+        assert ledger.turn(month(), period=period) == []
+
+
+class TestFollowSubscription:
+    def test_resets_usage_under_the_new_limit(self):
+        facts = change(month(used=7))
+
+        assert facts == [
+            LimitChanged(plan="starter", limit=100, max_resets=2, subscription_version=2, action="upgraded"),
+            UsageReset(generation=1, used_before=7, action="upgraded", subscription_version=2),
+            QuotaReset(org_id="org_1", period="2026-11", generation=1, limit=100, used_before=7, action="upgraded"),
+        ]
+
+    @pytest.mark.parametrize("version", [0, 1])
+    def test_ignores_what_it_knows(self, version):
+        assert change(month(), version=version) == []
+
+    @pytest.mark.parametrize("action", ["scheduled", "withdrawn", "renewed", "fell_back", "recovered", "corrected"])
+    def test_resets_only_for_what_a_person_does(self, action):
+        after = ledger.after(month(used=7), change(month(used=7), action=action))
+
+        assert (after.limit, after.used, after.generation) == (100, 7, 0)
+
+    def test_carries_usage_over_when_the_resets_are_used_up(self):
+        worn = month(used=7, generation=2)
+
+        facts = change(worn)
+
+        assert facts[0].carried_over == "max_resets"
+        assert ledger.after(worn, facts).used == 7
+
+    def test_changes_only_the_limit_for_an_action_of_an_earlier_month(self):
+        facts = change(month(used=7), effective_period="2026-10")
+
+        assert facts[0].carried_over == "earlier_month"
+        assert len(facts) == 1
+
+    def test_does_not_spend_a_reset_on_the_first_subscription(self):
+        new = ledger.Month(org_id="org_1", period="2026-11")
+
+        after = ledger.after(new, change(new, action="started", version=1))
+
+        assert (after.limit, after.generation) == (100, 0)
+
+    def test_lets_bots_run_again_when_there_is_room(self):
+        facts = change(month(used=10, stopped=True))
+
+        assert facts[-1] == BotsRestarted(org_id="org_1", period="2026-11", reason="subscription")
+
+    def test_stops_bots_when_a_smaller_limit_is_used_up_already(self):
+        worn = month(limit=1000, used=500, generation=2)
+
+        facts = change(worn, action="downgraded")
+
+        assert facts[-1] == BotsStopped(org_id="org_1", period="2026-11", reason="subscription")
+
+
+steps = st.lists(
+    st.one_of(
+        st.just(("message",)),
+        st.tuples(st.just("turn"), st.sampled_from(["2026-10", "2026-11", "2026-12", "2027-01"])),
+        st.tuples(
+            st.just("change"),
+            st.integers(0, 30),
+            st.sampled_from(["upgraded", "downgraded", "canceled", "renewed", "corrected"]),
+            st.integers(0, 3),
+        ),
+    ),
+    max_size=60,
+)
+
+
+class TestWhateverHappens:
+    @given(steps)
+    def test_no_message_is_admitted_beyond_the_limit_and_stopped_tells_the_truth(self, story):
+        state, version = month(limit=5), 1
+        for step in story:
+            before = state
+            if step[0] == "message":
+                try:
+                    facts = ledger.admit(state, message_id="msg", bot_id="bot")
+                except errors.LimitReached:
+                    assert state.used >= state.limit
+                    continue
+                state = ledger.after(state, facts)
+                assert state.used <= state.limit
+            elif step[0] == "turn":
+                state = ledger.after(state, ledger.turn(state, period=step[1]))
+                assert state.period >= before.period
+            else:
+                version += 1
+                _, limit, action, max_resets = step
+                facts = change(state, version=version, limit=limit, action=action, max_resets=max_resets)
+                state = ledger.after(state, facts)
+                assert state.generation - before.generation in (0, 1)
+            if state.limit > 0:
+                assert state.stopped == (state.remaining == 0)
