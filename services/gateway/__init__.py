@@ -1,0 +1,6 @@
+"""
+The gateway: the HTTP API, in front of the other services. It owns no data.
+
+Asks: accounts, billing, secrets and quota, by RPC. Tells: nothing.
+Hears: secrets.SecretRevoked and secrets.SecretRotated, as a broadcast that empties its memory of tokens.
+"""

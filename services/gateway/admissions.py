@@ -1,0 +1,40 @@
+"""From requests to quota: messages are gathered by the coalescer, sent as one call, answered one by one."""
+
+from typing import Any
+
+from services.gateway import coalescer
+from shared import context, errors
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        errors.Invalid,
+        errors.Forbidden,
+        errors.NotFound,
+        errors.Conflict,
+        errors.LimitReached,
+        errors.Unavailable,
+    )
+}
+GATEWAY = context.Actor(kind="service", id="gateway")
+
+
+def sender(quota: Any) -> coalescer.Send:
+    """:param quota: the RPC client"""
+
+    def send(items: list[coalescer.Item], seconds: float) -> list[coalescer.Result]:
+        asked = [{**item, "message_id": item["id"]} for item in items]
+        # The batch is the gateway's; each item carries the actor who asks, and quota looks at that one.
+        with context.use(actor=GATEWAY, deadline=None):
+            answers = quota.with_timeout(seconds).admit_messages(items=asked)
+        return [_result(answer) for answer in answers]
+
+    return send
+
+
+def _result(answer: dict[str, Any]) -> coalescer.Result:
+    if "admitted" in answer:
+        admitted: dict[str, Any] = answer["admitted"]
+        return admitted
+    refused = answer["refused"]
+    return KINDS[refused["kind"]](refused["code"], refused["message"], refused["details"])

@@ -1,0 +1,200 @@
+"""
+From the token of a request to the one who acts: an API secret or a session, asked of its owner, and remembered.
+
+A remembered answer is used for seconds only, never past the token's own expiry, and never across an invalidation:
+what was asked before `forget_secrets` is not remembered after it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from eventlet.event import Event
+
+from services.gateway import api_secret, problems
+from shared import clock, context, errors
+
+GATEWAY: Final = context.Actor(kind="service", id="gateway")
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE)
+
+
+class Authentication:
+    """
+    :param verify_secret: RPC `secrets.verify_secret(sha256=…)`, answering `{secret_id, org_id, scopes, expires_at}`
+    :param verify_session: RPC `accounts.verify_session(sha256=…)`, answering
+        `{account_id, org_id, role, session_id, expires_at}`
+    :param secret_seconds: how long an answer about a secret is remembered; `session_seconds` likewise
+    :param now: the business clock, for the tokens' own expiry
+    """
+
+    def __init__(
+        self,
+        *,
+        verify_secret: Callable[..., dict[str, Any]],
+        verify_session: Callable[..., dict[str, Any]],
+        memory: Memory,
+        secret_seconds: float,
+        session_seconds: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._verify_secret = verify_secret
+        self._verify_session = verify_session
+        self._memory = memory
+        self._secret_seconds = secret_seconds
+        self._session_seconds = session_seconds
+        self._now = now
+
+    def identify(self, authorization: str | None) -> context.Actor:
+        """
+        :param authorization: the request's Authorization header
+        :raises Problem: 401 `token_required` without a token, `invalid_token` with one that is not valid
+        """
+        if authorization is None:
+            raise _unauthenticated("token_required", "This needs a session token or an API secret.")
+        match = _BEARER.fullmatch(authorization)
+        if match is None:
+            raise _unauthenticated("invalid_token", "The Authorization header is not of the form `Bearer <token>`.")
+        return self._identify(match[1])
+
+    def forget_secrets(self) -> None:
+        """After a revocation by this process; the others hear of it by broadcast."""
+        self._memory.forget_secrets()
+
+    def forget_sessions(self) -> None:
+        self._memory.forget_sessions()
+
+    def _identify(self, token: str) -> context.Actor:
+        answer = self._answer(token)
+        if answer.actor is None or (answer.expires_at and answer.expires_at <= self._now()):
+            raise _unauthenticated("invalid_token", "The token is unknown, revoked or expired.")
+        return answer.actor
+
+    def _answer(self, token: str) -> Answer:
+        if not token.startswith(api_secret.PREFIX):
+            sha256 = api_secret.fingerprint(token)
+            return self._memory.sessions.get(sha256, self._ask_accounts, max_age_seconds=self._session_seconds)
+        if not api_secret.is_well_formed(token):
+            raise _unauthenticated("invalid_token", "The API secret is mistyped or cut off.")
+        sha256 = api_secret.fingerprint(token)
+        return self._memory.secrets.get(sha256, self._ask_secrets, max_age_seconds=self._secret_seconds)
+
+    def _ask_secrets(self, sha256: str) -> Answer:
+        try:
+            with context.use(actor=GATEWAY):
+                found = self._verify_secret(sha256=sha256)
+        except errors.NotFound:
+            return NOBODY
+        actor = context.Actor(
+            kind="secret", id=found["secret_id"], org_id=found["org_id"], scopes=tuple(found["scopes"])
+        )
+        return Answer(actor=actor, expires_at=_moment(found["expires_at"]))
+
+    def _ask_accounts(self, sha256: str) -> Answer:
+        try:
+            with context.use(actor=GATEWAY):
+                found = self._verify_session(sha256=sha256)
+        except errors.NotFound:
+            return NOBODY
+        actor = context.Actor(
+            kind="person",
+            id=found["account_id"],
+            org_id=found["org_id"],
+            role=found["role"],
+            session_id=found["session_id"],
+        )
+        return Answer(actor=actor, expires_at=_moment(found["expires_at"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Whose token it is. :param actor: None if nobody's"""
+
+    actor: context.Actor | None
+    expires_at: datetime | None = None
+
+
+NOBODY: Final = Answer(actor=None)
+
+
+class Memory:
+    """The answers of the last seconds, shared by all requests of a process."""
+
+    def __init__(self) -> None:
+        self.secrets = Answers()
+        self.sessions = Answers()
+
+    def forget_secrets(self) -> None:
+        self.secrets.forget()
+
+    def forget_sessions(self) -> None:
+        self.sessions.forget()
+
+
+@dataclass(kw_only=True)
+class Answers:
+    """
+    Answers by the token's SHA-256. Those who ask for the same token at the same time wait for one question.
+
+    Known and unknown tokens have their own room: whoever tries a million made-up ones pushes out nobody's real one.
+    """
+
+    size: int = 50_000
+    _known: dict[str, tuple[float, Answer]] = field(default_factory=dict)
+    _unknown: dict[str, tuple[float, Answer]] = field(default_factory=dict)
+    _asked: dict[str, Event] = field(default_factory=dict)
+
+    def get(self, sha256: str, ask: Callable[[str], Answer], *, max_age_seconds: float) -> Answer:
+        """:raises Unavailable: if nobody can be asked; that is not remembered"""
+        remembered = self._known.get(sha256) or self._unknown.get(sha256)
+        if remembered is not None and time.monotonic() < remembered[0] + max_age_seconds:
+            return remembered[1]
+        question = self._asked.get(sha256)
+        if question is not None:
+            answer: Answer = question.wait()
+            return answer
+        return self._ask(sha256, ask)
+
+    def forget(self) -> None:
+        """Forget all answers, and those still on their way: who asks from now on asks anew."""
+        self._known.clear()
+        self._unknown.clear()
+        self._asked = {}
+
+    def _ask(self, sha256: str, ask: Callable[[str], Answer]) -> Answer:
+        asked = self._asked  # `forget` puts another in its place
+        asked_at = time.monotonic()
+        question = asked[sha256] = Event()
+        try:
+            answer = ask(sha256)
+        except BaseException as error:
+            question.send_exception(error)
+            raise
+        finally:
+            del asked[sha256]
+        if asked is self._asked:
+            self._remember(sha256, answer, asked_at)
+        question.send(answer)
+        return answer
+
+    def _remember(self, sha256: str, answer: Answer, asked_at: float) -> None:
+        room = self._known if answer.actor else self._unknown
+        self._known.pop(sha256, None)
+        self._unknown.pop(sha256, None)
+        if len(room) >= self.size:
+            room.pop(next(iter(room)))  # the oldest: a dict keeps the order of insertion
+        room[sha256] = (asked_at, answer)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return clock.parse(text) if text else None
+
+
+def _unauthenticated(code: str, detail: str) -> problems.Problem:
+    challenge = "Bearer" if code == "token_required" else 'Bearer error="invalid_token"'
+    return problems.Problem(status=401, code=code, detail=detail, headers={"WWW-Authenticate": challenge})

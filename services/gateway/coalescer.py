@@ -1,0 +1,120 @@
+"""
+Many requests, few calls: while one or two batches are under way, those who ask meanwhile travel together in the next.
+
+Knows neither HTTP nor quota: an item is a JSON object with an `id`, and `send` takes a list of them.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventlet.event import Event
+from eventlet.greenpool import GreenPool
+
+from shared import errors, logs
+
+log = logs.logger(__name__)
+
+Item = dict[str, Any]
+Result = dict[str, Any] | errors.ServiceError
+Send = Callable[[list[Item], float], list[Result]]
+
+
+@dataclass(kw_only=True, eq=False)
+class _Passenger:
+    item: Item
+    deadline: float
+    answer: Event = field(default_factory=Event)
+
+
+class Coalescer:
+    """
+    :param send: takes the items and how many seconds it may take; answers one result per item, in their order, and
+        raises Unavailable if nobody knows whether the items arrived
+    :param max_waiting: how many items may wait for the next batch
+    """
+
+    def __init__(
+        self, send: Send, *, max_batch: int = 256, max_in_flight: int = 2, max_waiting: int = 10_000
+    ) -> None:
+        self._send = send
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._waiting: deque[_Passenger] = deque()
+        self._carriers = GreenPool(max_in_flight)
+        self._closed = False
+
+    def admit(self, item: Item, *, deadline: float) -> dict[str, Any]:
+        """
+        The item's own result. Blocks the calling green thread, at most until the deadline.
+
+        :param deadline: in seconds since the epoch
+        :raises ServiceError: the item's own refusal
+        :raises Unavailable: with the `id` in its details, by which to ask again: nobody knows whether it was counted
+        """
+        if self._closed or len(self._waiting) >= self._max_waiting:
+            raise _unavailable(item)
+        passenger = _Passenger(item=item, deadline=deadline)
+        self._waiting.append(passenger)
+        if self._carriers.free():
+            self._carriers.spawn_n(self._carry)
+        result = passenger.answer.wait(timeout=max(0.0, deadline - time.time()))
+        if result is None:
+            raise _unavailable(item)
+        if isinstance(result, Exception):
+            raise result
+        answer: dict[str, Any] = result
+        return answer
+
+    def close(self) -> None:
+        """Accept nothing more, and return when everybody has an answer."""
+        self._closed = True
+        self._carriers.waitall()
+
+    def _carry(self) -> None:
+        """Carry batches until nobody waits."""
+        while self._waiting:
+            batch = self._next_batch()
+            if batch:
+                self._deliver(batch, self._results(batch))
+
+    def _next_batch(self) -> list[_Passenger]:
+        """The next who still wait for an answer: whose deadline has passed has got one."""
+        now = time.time()
+        batch: list[_Passenger] = []
+        while self._waiting and len(batch) < self._max_batch:
+            passenger = self._waiting.popleft()
+            if passenger.deadline > now:
+                batch.append(passenger)
+        return batch
+
+    def _results(self, batch: list[_Passenger]) -> list[Result | Exception]:
+        items = [passenger.item for passenger in batch]
+        deadline = max(passenger.deadline for passenger in batch)
+        try:
+            return [*self._ask_twice(items, deadline)]
+        except errors.Unavailable:
+            return [_unavailable(item) for item in items]
+        except Exception as error:  # noqa: BLE001  # it is each passenger's to raise, not the carrier's
+            return [error] * len(items)
+
+    def _ask_twice(self, items: list[Item], deadline: float) -> list[Result]:
+        """Ask again if the answer is lost: the same ids get the same answers. Half the time is left for that."""
+        try:
+            return self._send(items, (deadline - time.time()) / 2)
+        except errors.Unavailable:
+            log.warning("batch asked again", items=len(items))
+            return self._send(items, deadline - time.time())
+
+    def _deliver(self, batch: list[_Passenger], results: list[Result | Exception]) -> None:
+        if len(results) != len(batch):
+            results = [ValueError(f"{len(results)} results for {len(batch)} items")] * len(batch)
+        for passenger, result in zip(batch, results, strict=True):
+            passenger.answer.send(result)
+
+
+def _unavailable(item: Item) -> errors.Unavailable:
+    message = "It is not known whether the message was counted. Ask again with the same id."
+    return errors.Unavailable("service_unavailable", message, {"id": item["id"]})

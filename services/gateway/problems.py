@@ -1,0 +1,114 @@
+"""
+Every refusal as an RFC 9457 problem document: one place where an exception becomes a status, a code and a body.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import werkzeug
+from werkzeug import exceptions
+
+from shared import context, errors, logs
+
+MEDIA_TYPE = "application/problem+json"
+
+log = logs.logger(__name__)
+
+
+@dataclass(kw_only=True, eq=False)  # not frozen: Python writes the traceback onto an exception
+class Problem(Exception):
+    """
+    A refusal of the gateway's own, before any service was asked.
+
+    :param code: for programs, as `malformed_json`
+    :param detail: for people: what was wrong and what to do
+    :param details: further members of the document
+    """
+
+    status: int
+    code: str
+    detail: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def invalid_fields(faults: list[dict[str, str]]) -> Problem:
+    """:param faults: `{pointer, detail}` for a field of the body, `{parameter, detail}` for one of the query"""
+    return Problem(
+        status=422,
+        code="invalid_fields",
+        detail="Some fields cannot be accepted; see errors.",
+        details={"errors": faults},
+    )
+
+
+def from_exception(exception: Exception) -> Problem:
+    """What to answer to this exception. One that nobody foresaw is logged here and stays hidden."""
+    match exception:
+        case Problem():
+            return exception
+        case errors.ServiceError():
+            return _from_service(exception)
+        case exceptions.HTTPException():
+            return _from_werkzeug(exception)
+        case _:
+            log.error("request failed", exc_info=exception)
+            return Problem(status=500, code="internal_error", detail="Something went wrong here. It has been logged.")
+
+
+def response(problem: Problem, *, public_url: str) -> werkzeug.Response:
+    document = {
+        "type": f"{public_url}/docs/errors#{problem.code}",
+        "title": problem.code.replace("_", " ").capitalize(),
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "instance": context.current().correlation_id,
+    }
+    body = json.dumps({**problem.details, **document}, separators=(",", ":"))
+    return werkzeug.Response(body, problem.status, problem.headers, content_type=MEDIA_TYPE)
+
+
+OTHERWISE = {
+    "invalid_webhook": 400,  # Stripe's own documentation asks for it
+    "wrong_credentials": 401,
+    "card_declined": 402,
+    "authentication_required": 402,
+}
+"""The few refusals whose HTTP status is not that of their kind."""
+
+
+def _from_service(error: errors.ServiceError) -> Problem:
+    return Problem(
+        status=OTHERWISE.get(error.code, error.status),
+        code=error.code,
+        detail=error.message,
+        details=error.details,
+        headers=_retry_after(error),
+    )
+
+
+def _retry_after(error: errors.ServiceError) -> dict[str, str]:
+    """The monthly limit carries no `retry_after_seconds`: its `resets_at` is a date, and trying again is useless."""
+    seconds = error.details.get("retry_after_seconds", 1 if isinstance(error, errors.Unavailable) else None)
+    return {} if seconds is None else {"Retry-After": str(seconds)}
+
+
+EVERYWHERE = {"bad_request": 400, "not_found": 404, "method_not_allowed": 405}  # no route has these to itself
+
+_WERKZEUG = {
+    404: ("not_found", "There is no such route, or no such thing, or it is not yours."),
+    405: ("method_not_allowed", "The route has other methods; see Allow."),
+    413: ("body_too_large", "The body is larger than this route accepts."),
+}
+
+
+def _from_werkzeug(error: exceptions.HTTPException) -> Problem:
+    """werkzeug's own refusals: no such route, wrong method, too large. Its HTML is not kept."""
+    status = error.code or 500
+    code, detail = _WERKZEUG.get(status, ("bad_request", error.description or error.name))
+    methods = error.valid_methods if isinstance(error, exceptions.MethodNotAllowed) else None
+    headers = {"Allow": ", ".join(sorted(methods))} if methods else {}
+    return Problem(status=status, code=code, detail=detail, headers=headers)

@@ -1,0 +1,204 @@
+"""People: sign up, sign in, and who they are."""
+
+from typing import Any
+
+import flask
+from marshmallow import Schema, fields, validate
+
+from services.gateway import routing, schemas
+
+routes = routing.Routes("accounts", "People: sign up, sign in, and who they are.")
+
+
+class Registration(Schema):
+    name = fields.String(required=True)
+    email = fields.String(required=True)
+    password = schemas.Hidden(
+        required=True, metadata={"description": "15 to 128 characters, none of the common ones"}
+    )
+    org_name = fields.String(metadata={"description": "the person's name if absent"})
+
+
+class Confirmation(Schema):
+    token = schemas.Hidden(required=True, metadata={"description": "from the mailed link"})
+
+
+class Credentials(Schema):
+    email = fields.String(required=True)
+    password = schemas.Hidden(required=True)
+
+
+class Account(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    email = fields.String(required=True)
+    created_at = schemas.Moment(required=True)
+
+
+class Org(Schema):
+    """Legal name, address, tax id and billing address are for the owner."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    owner_id = fields.String(required=True)
+    created_at = schemas.Moment(required=True)
+    legal_name = fields.String()
+    address = fields.String()
+    tax_id = fields.String()
+    billing_email = fields.String()
+
+
+class Membership(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = fields.String(required=True, validate=validate.OneOf(["owner", "member"]))
+
+
+class Confirmed(Schema):
+    account = fields.Nested(Account, required=True)
+    org = fields.Nested(Org, required=True)
+
+
+class SignedIn(Confirmed):
+    token = fields.String(required=True, metadata={"description": "shown this once"})
+    session_id = fields.String(required=True)
+    expires_at = schemas.Moment(required=True)
+    orgs = fields.List(fields.Nested(Membership), required=True)
+
+
+class Session(Schema):
+    id = fields.String(required=True)
+    org_id = fields.String(required=True)
+    user_agent = fields.String(required=True)
+    created_at = schemas.Moment(required=True)
+    last_used_at = schemas.Moment(required=True)
+    expires_at = schemas.Moment(required=True)
+    current = fields.Boolean(required=True)
+
+
+class Sessions(Schema):
+    data = fields.List(fields.Nested(Session), required=True)
+
+
+class AccountChange(Schema):
+    name = fields.String(required=True)
+
+
+class WhoAmI(Schema):
+    kind = fields.String(required=True, validate=validate.OneOf(["person", "secret"]))
+    id = fields.String(required=True, metadata={"description": "`acc_…` or `sec_…`"})
+    org_id = fields.String(required=True)
+    role = fields.String(metadata={"description": "of a person: `owner` or `member`"})
+    scopes = fields.List(fields.String(), metadata={"description": "of a secret"})
+
+
+@routes.operation(
+    "POST",
+    "/v1/accounts",
+    permission=routing.ANYONE,
+    body=Registration,
+    answers={202: Schema},
+    refusals={
+        "invalid_name": 422,
+        "invalid_email": 422,
+        "invalid_org_name": 422,
+        "password_too_short": 422,
+        "password_too_long": 422,
+        "password_too_common": 422,
+        **routing.COMMAND,
+    },
+)
+def register(body: dict[str, Any]) -> Any:
+    """
+    Sign up. A link to confirm the address is mailed.
+
+    The answer is the same whether the address is known or not; the owner of a known one gets a notice.
+    """
+    return flask.g.services.accounts.register(command_id=flask.g.command_id, **body)
+
+
+@routes.operation(
+    "POST",
+    "/v1/email-confirmations",
+    permission=routing.ANYONE,
+    body=Confirmation,
+    answers={200: Confirmed},
+    refusals={"invalid_token": 422, **routing.COMMAND},
+)
+def confirm_email(body: dict[str, Any]) -> Any:
+    """Confirm the address: the account and its org begin here."""
+    return flask.g.services.accounts.confirm_email(command_id=flask.g.command_id, token=body["token"])
+
+
+@routes.operation(
+    "POST",
+    "/v1/sessions",
+    permission=routing.ANYONE,
+    body=Credentials,
+    answers={201: SignedIn},
+    refusals={"wrong_credentials": 401, "address_unconfirmed": 403},
+)
+def sign_in(body: dict[str, Any]) -> routing.Answer:
+    """Sign in. The token goes into `Authorization: Bearer`."""
+    user_agent = flask.request.headers.get("User-Agent", "")[:200]
+    signed_in = flask.g.services.accounts.create_session(**body, user_agent=user_agent)
+    return routing.Answer(data=signed_in, location=f"/v1/sessions/{signed_in['session_id']}")
+
+
+@routes.operation("GET", "/v1/sessions", permission="account:manage", answers={200: Sessions})
+def list_sessions() -> dict[str, Any]:
+    """List where one is signed in. There are few, so the list has one page."""
+    return {"data": flask.g.services.accounts.list_sessions()}
+
+
+@routes.operation(
+    "DELETE",
+    "/v1/sessions/current",
+    permission="account:manage",
+    answers={204: None},
+    refusals=routing.COMMAND,
+)
+def sign_out() -> None:
+    """Sign out."""
+    flask.g.services.accounts.end_current_session(command_id=flask.g.command_id)
+    flask.g.authentication.forget_sessions()
+
+
+@routes.operation(
+    "DELETE",
+    "/v1/sessions/<session_id>",
+    permission="account:manage",
+    answers={204: None},
+    refusals={"unknown_session": 404, **routing.COMMAND},
+)
+def end_session(session_id: str) -> None:
+    """End another of one's sessions."""
+    flask.g.services.accounts.end_session(command_id=flask.g.command_id, session_id=session_id)
+    flask.g.authentication.forget_sessions()
+
+
+@routes.operation("GET", "/v1/whoami", permission=routing.ANY_TOKEN, answers={200: WhoAmI})
+def who_am_i() -> dict[str, Any]:
+    """Show whose token this is."""
+    actor = routing.actor()
+    common = {"kind": actor.kind, "id": actor.id, "org_id": actor.org_id}
+    return {**common, "scopes": list(actor.scopes)} if actor.kind == "secret" else {**common, "role": actor.role}
+
+
+@routes.operation("GET", "/v1/account", permission="account:manage", answers={200: Account})
+def get_account() -> Any:
+    """Show one's own account."""
+    return flask.g.services.accounts.get_account()
+
+
+@routes.operation(
+    "PATCH",
+    "/v1/account",
+    permission="account:manage",
+    body=AccountChange,
+    answers={200: Account},
+    refusals={"invalid_name": 422, **routing.COMMAND},
+)
+def change_account(body: dict[str, Any]) -> Any:
+    """Change one's name, which is used system-wide and in conversations."""
+    return flask.g.services.accounts.change_name(command_id=flask.g.command_id, name=body["name"])

@@ -1,0 +1,32 @@
+"""Routes for those who run the gateway, not for clients. Switched on by a setting."""
+
+from typing import Any
+
+from services.gateway import routing, schemas
+from shared import ids
+
+routes = routing.Routes("operations", "For those who run this gateway.")
+
+
+@routes.operation(
+    "POST",
+    "/v1/noop",
+    permission="messages:write",
+    body=schemas.NewMessage,
+    answers={201: schemas.Admission},
+)
+def do_nothing(body: dict[str, Any]) -> dict[str, Any]:
+    """
+    Do all that POST /v1/messages does, but ask nobody.
+
+    What the gateway itself costs, measured against what an admission costs.
+    """
+    return {
+        "id": body.get("id") or ids.new("msg"),
+        "bot_id": body["bot_id"],
+        "period": "2026-11",
+        "used": 1234,
+        "limit": 10_000,
+        "credits_remaining": 0,
+        "remaining": 8766,
+    }

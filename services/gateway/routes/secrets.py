@@ -1,0 +1,97 @@
+"""API secrets: made here, shown once, and known elsewhere by their SHA-256 alone."""
+
+from typing import Any
+
+import flask
+from marshmallow import Schema, fields, validate
+
+from services import access
+from services.gateway import api_secret, pagination, routing, schemas
+
+routes = routing.Routes("secrets", "API secrets, with which programs of the org ask.")
+
+HINT_LENGTH = 4
+
+
+class NewSecret(Schema):
+    name = fields.String(required=True, validate=validate.Length(1, 100))
+    scopes = fields.List(
+        fields.String(validate=validate.OneOf(access.SCOPES)),
+        validate=validate.Length(1),
+        metadata={"description": "what it may do; `messages:write` alone if absent"},
+    )
+    expires_at = schemas.Moment(allow_none=True)
+
+
+class Secret(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    hint = fields.String(required=True, metadata={"description": "how the value begins and ends"})
+    scopes = fields.List(fields.String(), required=True)
+    made_by = fields.String(required=True)
+    state = fields.String(required=True, validate=validate.OneOf(["active", "expired", "revoked"]))
+    created_at = schemas.Moment(required=True)
+    expires_at = schemas.Moment(required=True, allow_none=True)
+    last_used_at = schemas.Moment(required=True, allow_none=True)
+
+
+class ShownSecret(Secret):
+    secret = fields.String(required=True, metadata={"description": "the value, shown this once"})
+
+
+@routes.operation(
+    "GET",
+    "/v1/secrets",
+    permission="secrets:list",
+    query=pagination.PageQuery,
+    answers={200: pagination.page_of(Secret)},
+)
+def list_secrets(query: dict[str, Any]) -> dict[str, Any]:
+    """List the org's secrets, oldest first, the revoked and expired ones too."""
+    after = pagination.position(query) or ""
+    return pagination.page_after(
+        query, lambda limit: flask.g.services.secrets.list_secrets(after=after, limit=limit), key="id"
+    )
+
+
+@routes.operation(
+    "POST",
+    "/v1/secrets",
+    permission="secrets:add",
+    body=NewSecret,
+    answers={201: ShownSecret},
+    refusals={
+        "secret_limit": 409,
+        "secret_already_created": 409,
+        "invalid_name": 422,
+        "invalid_expires_at": 422,
+        **routing.COMMAND,
+    },
+)
+def create_secret(body: dict[str, Any]) -> routing.Answer:
+    """
+    Add a secret. Its value is in this answer and nowhere else.
+
+    Asked again with the same Idempotency-Key it says that it exists: the value is not kept.
+    """
+    value = api_secret.generate(flask.current_app.config["SETTINGS"].secret_mode)
+    made = flask.g.services.secrets.create_secret(
+        command_id=flask.g.command_id,
+        **body,
+        sha256=api_secret.fingerprint(value),
+        hint=f"{value.rsplit('_', 1)[0]}_…{value[-HINT_LENGTH:]}",
+    )
+    return routing.Answer(data={**made, "secret": value}, location=f"/v1/secrets/{made['id']}")
+
+
+@routes.operation(
+    "DELETE",
+    "/v1/secrets/<secret_id>",
+    permission="secrets:revoke",
+    answers={204: None},
+    refusals={"unknown_secret": 404, **routing.COMMAND},
+)
+def revoke_secret(secret_id: str) -> None:
+    """Revoke a secret: it is refused from now on."""
+    flask.g.services.secrets.revoke_secret(command_id=flask.g.command_id, secret_id=secret_id)
+    flask.g.authentication.forget_secrets()

@@ -1,0 +1,26 @@
+"""Usage: the month in numbers."""
+
+from typing import Any
+
+import flask
+from marshmallow import Schema, fields
+
+from services.gateway import routing, schemas
+
+routes = routing.Routes("usage", "The month in numbers.")
+
+
+class Usage(Schema):
+    period = fields.String(required=True, metadata={"description": "the calendar month in UTC, as 2026-11"})
+    used = fields.Integer(required=True)
+    limit = fields.Integer(required=True, metadata={"description": "the plan's, per month"})
+    credits_remaining = fields.Integer(required=True)
+    remaining = fields.Integer(required=True, metadata={"description": "of the plan and of credits together"})
+    resets_at = schemas.Moment(required=True)
+    blocked = fields.Boolean(required=True, metadata={"description": "no message is left, all bots are stopped"})
+
+
+@routes.operation("GET", "/v1/usage", permission="usage:read", answers={200: Usage}, refusals={"org_not_ready": 503})
+def get_usage() -> Any:
+    """Show how much of this month's messages is used."""
+    return flask.g.services.quota.get_usage()

@@ -1,0 +1,150 @@
+"""
+nameko's web server, made fit for strangers, and its entrypoint, which hands every request to one WSGI app.
+
+nameko would start a worker for each request, which costs as much as all of Flask. Here the green thread of the
+connection calls the app itself; nameko still makes the app's dependencies, starts them, and stops them after the last
+answer.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+import eventlet
+from eventlet import greenio, wsgi
+from eventlet.semaphore import Semaphore
+from nameko import containers, extensions
+from nameko.web import server as nameko_server
+
+from services.gateway import protocol
+from shared import logs
+
+log = logs.logger(__name__)
+
+URL_BYTES = 8192
+BACKLOG = 1024
+DRAIN_SECONDS = 6.0  # less than the process has for its whole stop
+OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+Application = Callable[..., Iterable[bytes]]
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class WebServer(nameko_server.WebServer):  # type: ignore[misc]
+    """Serves the app of its one provider, within the limits of the gateway's settings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room: Semaphore
+        self._connections: dict[Any, list[Any]] = {}  # by address: eventlet's [address, socket, state]
+
+    @property
+    def settings(self) -> Any:
+        return self.container.config["gateway"]
+
+    @property
+    def bind_addr(self) -> tuple[str, int]:
+        return self.settings.host, self.settings.port
+
+    def get_wsgi_app(self) -> Application:
+        (site,) = self._providers
+        app: Application = site.make_app()
+        return app
+
+    def get_wsgi_server(self, sock: Any, wsgi_app: Application) -> wsgi.Server:
+        self._room = Semaphore(self.settings.connections)
+        sock.listen(BACKLOG)  # nameko's 50 make a burst of clients wait a second for their next attempt
+        server = wsgi.Server(
+            sock,
+            sock.getsockname(),
+            wsgi_app,
+            protocol=protocol.Protocol,
+            log_output=False,
+            debug=False,
+            keepalive=self.settings.idle_seconds,
+            socket_timeout=self.settings.socket_seconds,
+            url_length_limit=URL_BYTES,
+        )
+        server.public_url = self.settings.public_url
+        return server
+
+    def run(self) -> None:
+        """Accept while there is room. Who comes when there is none waits in the kernel."""
+        while self._is_accepting:
+            self._room.acquire()
+            try:
+                client, address = self._sock.accept()
+            except OSError as error:
+                self._room.release()
+                self._rest_after(error)
+            else:
+                self.container.spawn_managed_thread(partial(self._serve, client, address), identifier="connection")
+
+    def _rest_after(self, error: OSError) -> None:
+        if error.errno not in OUT_OF_SOCKETS:
+            raise error
+        log.warning("no connection can be accepted", reason=error.strerror)
+        eventlet.sleep(0.1)
+
+    def _serve(self, client: Any, address: Any) -> None:
+        client.settimeout(self.settings.socket_seconds)
+        connection = self._connections[address] = [address, client, wsgi.STATE_IDLE]
+        try:
+            self._serv.process_request(connection)
+        except OSError:
+            pass  # the client went away
+        except Exception:
+            log.exception("connection failed")  # raised further it would end the process: so nameko has it
+        finally:
+            client.close()
+            del self._connections[address]
+            self._room.release()
+
+    def drain(self) -> None:
+        """Accept no more, close the connections at rest, and wait for the answers under way."""
+        self._is_accepting = False
+        self._gt.kill()
+        self._sock.close()
+        self._serv.keepalive = False  # the answers from now on say `Connection: close`
+        for connection in list(self._connections.values()):
+            was_idle = connection[2] == wsgi.STATE_IDLE
+            connection[2] = wsgi.STATE_CLOSE
+            if was_idle:
+                greenio.shutdown_safe(connection[1])
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._connections and time.monotonic() < until:
+            eventlet.sleep(0.02)
+
+
+class Site(extensions.Entrypoint):  # type: ignore[misc]
+    """
+    The entrypoint: the method it stands on is called once, when the service starts, and returns the WSGI app.
+
+    Its `self` is the service with its dependencies, for as long as the service runs.
+    """
+
+    server = WebServer()
+
+    def setup(self) -> None:
+        self.server.register_provider(self)
+
+    def stop(self) -> None:
+        """Dependencies are stopped after this, so the answers under way still have them."""
+        self.server.drain()
+        self.server.unregister_provider(self)
+
+    def make_app(self) -> Application:
+        service = self.container.service_cls()
+        worker = containers.WorkerContext(self.container, service, self)
+        for provider in self.container.dependencies:
+            setattr(service, provider.attr_name, provider.get_dependency(worker))
+        app: Application = getattr(service, self.method_name)()
+        return app
+
+
+def site(method: Method) -> Method:
+    """Serve the WSGI app that this method of a nameko service returns."""
+    served: Method = Site.decorator(method)
+    return served

@@ -1,0 +1,42 @@
+"""The nameko class: what the gateway asks, what it hears, and the HTTP site it opens."""
+
+from typing import Any
+
+from nameko.dependency_providers import Config
+
+from services.gateway import admissions, app, authentication, coalescer, routes, server
+from shared import clock, rpc
+
+
+class Gateway:
+    name = "gateway"
+
+    config = Config()
+    accounts = rpc.Client("accounts")
+    billing = rpc.Client("billing")
+    secrets = rpc.Client("secrets")
+    quota = rpc.Client("quota")
+
+    tokens = authentication.Memory()  # one for the process: what is revoked must be forgotten by every request
+
+    admissions: coalescer.Coalescer
+
+    @server.site
+    def open(self) -> Any:
+        settings = self.config["gateway"]
+        identification = authentication.Authentication(
+            verify_secret=self.secrets.verify_secret,
+            verify_session=self.accounts.verify_session,
+            memory=self.tokens,
+            secret_seconds=settings.secret_cache_seconds,
+            session_seconds=settings.session_cache_seconds,
+            now=clock.Clock(settings.clock_file).now,
+        )
+        self.admissions = coalescer.Coalescer(admissions.sender(self.quota), max_waiting=settings.waiting_messages)
+        groups = routes.groups(settings)
+        return app.create(settings, services=self, authentication=identification, groups=groups)
+
+    @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
+    @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)
+    def on_secret_changed(self, _event: dict[str, Any]) -> None:
+        self.tokens.forget_secrets()

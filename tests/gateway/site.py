@@ -1,0 +1,44 @@
+"""
+The process of `test_server`: a nameko service that serves the example site on real sockets, and no broker.
+
+`python -m tests.gateway.site`, with the gateway's settings in the environment.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from shared import config, logs, serve
+
+serve.green()
+
+import eventlet  # noqa: E402
+import flask  # noqa: E402
+
+from services.gateway import server  # noqa: E402
+from services.gateway.settings import Settings  # noqa: E402
+from tests.gateway import examples  # noqa: E402
+
+
+class Site:
+    name = "gateway"
+
+    @server.site
+    def open(self) -> flask.Flask:
+        app = examples.make_app(config.load(Settings))
+
+        @app.get("/until/<path:file>")
+        def wait_until(file: str) -> dict[str, Any]:
+            """Answers when this file exists."""
+            Path("/", file, "entered").touch()
+            while not Path("/", file, "leave").exists():
+                eventlet.sleep(0.01)
+            return {"left": True}
+
+        return app
+
+
+if __name__ == "__main__":
+    logs.configure("gateway")
+    settings = config.load(Settings)
+    sys.exit(serve.serve([Site], amqp_uri=settings.amqp_uri, config={"gateway": settings}))
