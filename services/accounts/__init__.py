@@ -1,0 +1,8 @@
+"""
+Accounts and orgs: who somebody is, how they sign in, and which org they act in.
+
+Owns a stream per account and per org; credentials, sessions and registrations are plain tables, never events.
+Commands: register, confirm_email, create_session, end_session, end_current_session, change_name, change_org.
+Questions: verify_session, list_sessions, get_account, get_org, list_orgs, list_members, get_profile, get_org_profile.
+Tells: AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined. Hears nobody.
+"""

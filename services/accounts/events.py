@@ -1,0 +1,68 @@
+"""What happened to accounts and orgs: ids and versions only. Names and addresses are asked for by RPC."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shared import events
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountRegistered:
+    """:param profile_version: which version of its personal data the account began with"""
+
+    name: ClassVar[str] = "accounts.AccountRegistered"
+    schema: ClassVar[int] = 1
+
+    account_id: str
+    profile_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileChanged:
+    """The account has another name; `accounts.get_profile` tells it."""
+
+    name: ClassVar[str] = "accounts.ProfileChanged"
+    schema: ClassVar[int] = 1
+
+    account_id: str
+    profile_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrgFounded:
+    name: ClassVar[str] = "accounts.OrgFounded"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    owner_id: str
+    profile_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrgChanged:
+    """The org's name, legal name, address, tax id or billing address changed."""
+
+    name: ClassVar[str] = "accounts.OrgChanged"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    profile_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberJoined:
+    """:param role: `owner` or `member`"""
+
+    name: ClassVar[str] = "accounts.MemberJoined"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    account_id: str
+    role: str
+
+
+AccountEvent = AccountRegistered | ProfileChanged
+OrgEvent = OrgFounded | OrgChanged | MemberJoined
+
+PUBLIC: tuple[type[events.Event], ...] = (AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined)
+CATALOGUE = events.Catalogue("accounts", PUBLIC, public=PUBLIC)

@@ -1,0 +1,47 @@
+"""
+What accounts writes to people. Pure.
+
+Nothing that a stranger typed stands in a mail to an address that is not confirmed: else anybody could have us send
+their words to anybody.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mail:
+    subject: str
+    text: str
+
+
+def confirm_address(*, link: str, hours: int) -> Mail:
+    return Mail(
+        "Confirm your e-mail address",
+        f"""\
+Hello,
+
+somebody, probably you, opened a Chatness account with this address. To confirm that it is yours, open
+
+{link}
+
+and press the button there. The link is good for {hours} hours.
+
+If it was not you, do nothing: without the confirmation there is no account.
+""",
+    )
+
+
+def already_registered(*, sign_in_link: str) -> Mail:
+    return Mail(
+        "You have a Chatness account already",
+        f"""\
+Hello,
+
+somebody, probably you, tried to open a Chatness account with this address. You have one already; nothing was changed.
+You can sign in at
+
+{sign_in_link}
+
+If it was not you, there is nothing you need to do.
+""",
+    )

@@ -1,0 +1,94 @@
+"""Credentials, sessions and registrations, which no event holds; and who is where, as the events tell it."""
+
+from datetime import datetime
+
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared import tables
+
+
+class State(DeclarativeBase):
+    metadata = MetaData()
+    type_annotation_map = tables.TYPES
+
+
+class Views(DeclarativeBase):
+    metadata = MetaData()
+    type_annotation_map = tables.TYPES
+
+
+class Registration(State):
+    """
+    A wish to open an account, until its address is confirmed or it expires. One address may have several.
+
+    :param email: the address's key; `typed_email` is what is shown
+    :param account_id: set when it was confirmed, so that the same token answers the same again
+    """
+
+    __tablename__ = "registrations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(index=True)
+    typed_email: Mapped[str]
+    name: Mapped[str]
+    org_name: Mapped[str]
+    password_hash: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    account_id: Mapped[str | None]
+    org_id: Mapped[str | None]
+
+
+class Credential(State):
+    """:param email: the address's key: one mailbox opens one account"""
+
+    __tablename__ = "credentials"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    typed_email: Mapped[str]
+    password_hash: Mapped[str]
+    changed_at: Mapped[datetime]
+
+
+class SignedIn(State):
+    """A session. `last_used_at` is exact to a minute."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(index=True)
+    org_id: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    user_agent: Mapped[str]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class Account(Views):
+    __tablename__ = "accounts"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    profile_version: Mapped[int]
+    registered_at: Mapped[datetime]
+
+
+class Org(Views):
+    __tablename__ = "orgs"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    owner_id: Mapped[str]
+    profile_version: Mapped[int]
+    founded_at: Mapped[datetime]
+
+
+class Member(Views):
+    __tablename__ = "members"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    role: Mapped[str]
+    joined_at: Mapped[datetime]

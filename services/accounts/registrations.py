@@ -1,0 +1,127 @@
+"""
+From the wish for an account to a confirmed address: rows and mails, until the first events.
+
+Whether an address is known shows in nothing but the mail that its owner gets.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from services.accounts import account, addresses, credentials, mails, models, org, projections, tokens
+from shared import database, errors, ids, jobs, personal, store
+
+LIFE = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Who wants an account; everything is checked, and the password is hashed."""
+
+    name: str
+    address: addresses.Address
+    org_name: str
+    password_hash: str
+
+
+def receive(session: Session, wish: Wish, *, public_url: str) -> None:
+    """Mail a link to an unknown address, and a notice to the owner of a known one."""
+    known = credentials.of_address(session, wish.address.key)
+    if known is not None:
+        notice = mails.already_registered(sign_in_link=f"{public_url}/sign-in")
+        mail_to(session, known.typed_email, notice, subject=known.account_id)
+        return
+    token = tokens.mailed_token()
+    registration_id = _keep(session, wish, token)
+    link = f"{public_url}/confirm-email?token={token}"
+    request = mails.confirm_address(link=link, hours=LIFE // timedelta(hours=1))
+    mail_to(session, wish.address.typed, request, subject=registration_id)
+
+
+def confirm(session: Session, token: str) -> dict[str, str]:
+    """
+    Open the account and its org; the same token gives the same again while it lives.
+
+    :returns: `{"account_id", "org_id"}`
+    :raises Invalid: `invalid_token` if it is unknown or too old, or if the address has an account meanwhile
+    """
+    ours = select(models.Registration).where(models.Registration.token_hash == tokens.fingerprint(token))
+    registration = session.scalar(ours.with_for_update())
+    if registration is None or registration.expires_at <= database.now(session):
+        raise _invalid_token()
+    if registration.account_id is None or registration.org_id is None:
+        registration.account_id, registration.org_id = ids.new("acc"), ids.new("org")
+        _claim_address(session, registration, registration.account_id)
+        _register(session, registration, registration.account_id)
+        _found(session, registration, registration.org_id, registration.account_id)
+        registration.password_hash = ""
+    return {"account_id": registration.account_id, "org_id": registration.org_id}
+
+
+def mail_to(session: Session, typed_email: str, mail: mails.Mail, *, subject: str) -> None:
+    """Have the worker send it. :param subject: whose mail it is, for erasing"""
+    jobs.add(
+        session,
+        "accounts.mail",
+        {"to": addresses.deliverable(typed_email), "subject": mail.subject, "text": mail.text},
+        subject=subject,
+    )
+
+
+def _keep(session: Session, wish: Wish, token: str) -> str:
+    registration_id, now = ids.new("reg"), database.now(session)
+    session.execute(
+        insert(models.Registration).values(
+            id=registration_id,
+            email=wish.address.key,
+            typed_email=wish.address.typed,
+            name=wish.name,
+            org_name=wish.org_name,
+            password_hash=wish.password_hash,
+            token_hash=tokens.fingerprint(token),
+            created_at=now,
+            expires_at=now + LIFE,
+        )
+    )
+    return registration_id
+
+
+def _claim_address(session: Session, registration: models.Registration, account_id: str) -> None:
+    """The unique index decides between two confirmations at once: the second waits here, and then has lost."""
+    fresh = postgresql.insert(models.Credential).values(
+        account_id=account_id,
+        email=registration.email,
+        typed_email=registration.typed_email,
+        password_hash=registration.password_hash,
+        changed_at=database.now(session),
+    )
+    claimed = session.execute(
+        fresh.on_conflict_do_nothing(index_elements=["email"]).returning(models.Credential.account_id)
+    )
+    if claimed.first() is None:
+        raise _invalid_token()
+
+
+def _register(session: Session, registration: models.Registration, account_id: str) -> None:
+    profile_version = personal.put(
+        session, account_id, subject=account_id, name=registration.name, email=registration.typed_email
+    )
+    register = partial(account.register, account_id=account_id, profile_version=profile_version)
+    store.execute(session, projections.account_stream(account_id), projections.ACCOUNT, register)
+
+
+def _found(session: Session, registration: models.Registration, org_id: str, owner_id: str) -> None:
+    profile = {**projections.EMPTY_ORG_PROFILE, "name": registration.org_name}
+    profile_version = personal.put(session, org_id, subject=org_id, **profile)
+    found = partial(org.found, org_id=org_id, owner_id=owner_id, profile_version=profile_version)
+    store.execute(session, projections.org_stream(org_id), projections.ORG, found)
+
+
+def _invalid_token() -> errors.Invalid:
+    return errors.Invalid(
+        "invalid_token", "This link is unknown, too old or replaced; register again to get another."
+    )

@@ -1,0 +1,179 @@
+"""accounts' doors."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.accounts import (
+    account,
+    addresses,
+    credentials,
+    inputs,
+    org,
+    org_profile,
+    passwords,
+    projections,
+    registrations,
+    sessions,
+)
+from shared import clock, doors, errors, personal, store
+
+
+def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
+    return {}
+
+
+def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]:
+    return {
+        "account": projections.own_account(session, account_id),
+        "org": projections.owners_org(session, org_id),
+    }
+
+
+class AccountsService(doors.Service):
+    name = "accounts"
+
+    @doors.command("account:register", answer=_nothing, secret=("password",))
+    def register(self, session: Session, name: str, email: str, password: str, org_name: str = "") -> dict[str, str]:
+        """Whether the address is known or not: the same answer, after the same work."""
+        person, address = inputs.name(name), addresses.parse(email)
+        org_name = inputs.line(org_name, field="org_name", maximum=100)
+        inputs.check_password(password, context_words=[address.local_part])
+        wish = registrations.Wish(
+            name=person, address=address, org_name=org_name or person, password_hash=passwords.hash(password)
+        )
+        registrations.receive(session, wish, public_url=self.house.settings.public_url)
+        return {}
+
+    @doors.command("account:register", answer=_opened)
+    def confirm_email(self, session: Session, token: str) -> dict[str, str]:
+        return registrations.confirm(session, token)
+
+    @doors.opened("session:create")
+    def create_session(self, email: str, password: str, user_agent: str = "") -> dict[str, Any]:
+        """
+        Sign in. Not remembered by a command id: the token is shown once, and a repeat signs in again.
+
+        :returns: `{"token", "session_id", "expires_at", "account", "org", "orgs"}`
+        :raises Invalid: `wrong_credentials`, for an unknown address too
+        :raises Forbidden: `address_unconfirmed`, only after the right password
+        """
+        with self.house.database.begin() as session:
+            candidate = credentials.candidate(session, email)
+        if not passwords.verify(candidate.password_hash, password):
+            raise _wrong_credentials()
+        if not candidate.account_id:
+            raise errors.Forbidden("address_unconfirmed", "Open the link in the mail that you got, then sign in.")
+        outdated = passwords.is_outdated(candidate.password_hash)
+        stronger_hash = passwords.hash(password) if outdated else None
+        with self.house.database.begin() as session:
+            if not credentials.still_stands(session, candidate, stronger_hash=stronger_hash):
+                raise _wrong_credentials()
+            return _signed_in(session, candidate.account_id, user_agent)
+
+    @doors.opened("tokens:verify")
+    def verify_session(self, sha256: str) -> dict[str, Any]:
+        """:raises NotFound: `unknown_session`"""
+        with self.house.database.begin() as session:
+            return sessions.verify(session, sha256)
+
+    @doors.query("account:manage")
+    def list_sessions(self, session: Session) -> list[dict[str, Any]]:
+        return sessions.list_of(session, self.actor.id, current_id=self.actor.session_id)
+
+    @doors.command("account:manage", answer=_nothing)
+    def end_session(self, session: Session, session_id: str) -> dict[str, str]:
+        sessions.end(session, session_id=session_id, account_id=self.actor.id)
+        return {}
+
+    @doors.command("account:manage", answer=_nothing)
+    def end_current_session(self, session: Session) -> dict[str, str]:
+        sessions.end(session, session_id=self.actor.session_id, account_id=self.actor.id)
+        return {}
+
+    @doors.query("account:manage")
+    def get_account(self, session: Session) -> dict[str, Any]:
+        return projections.own_account(session, self.actor.id)
+
+    @doors.command("account:manage", answer=projections.own_account)
+    def change_name(self, session: Session, name: str) -> dict[str, str]:
+        account_id = self.actor.id
+        projections.lock_account(session, account_id)
+        profile = {**personal.get(session, account_id), "name": inputs.name(name)}
+        profile_version = personal.put(session, account_id, subject=account_id, **profile)
+        change = partial(account.change_profile, profile_version=profile_version)
+        store.execute(session, projections.account_stream(account_id), projections.ACCOUNT, change)
+        return {"account_id": account_id}
+
+    @doors.query("account:manage")
+    def list_orgs(self, session: Session) -> list[dict[str, Any]]:
+        return projections.list_orgs(session, self.actor.id)
+
+    @doors.query("org:read")
+    def get_org(self, session: Session) -> dict[str, Any]:
+        """Legal name, address, tax id and billing address for the owner only."""
+        return projections.visible_org(session, self.actor.org_id, role=self.actor.role)
+
+    @doors.command("org:write", answer=projections.owners_org)
+    def change_org(
+        self,
+        session: Session,
+        *,
+        name: str | None = None,
+        legal_name: str | None = None,
+        address: str | None = None,
+        tax_id: str | None = None,
+        billing_email: str | None = None,
+    ) -> dict[str, str]:
+        """What is None stays, what is empty is cleared."""
+        org_id = self.actor.org_id
+        changes = org_profile.checked(
+            {
+                "name": name,
+                "legal_name": legal_name,
+                "address": address,
+                "tax_id": tax_id,
+                "billing_email": billing_email,
+            }
+        )
+        projections.lock_org(session, org_id)
+        profile_version = personal.put(session, org_id, subject=org_id, **personal.get(session, org_id) | changes)
+        change = partial(org.change_profile, profile_version=profile_version)
+        store.execute(session, projections.org_stream(org_id), projections.ORG, change)
+        return {"org_id": org_id}
+
+    @doors.query("org:read")
+    def list_members(self, session: Session, after: str = "", limit: int = 50) -> list[dict[str, Any]]:
+        return projections.list_members(session, self.actor.org_id, after=after, limit=limit)
+
+    @doors.query("profiles:read")
+    def get_profile(self, session: Session, account_id: str) -> dict[str, Any]:
+        """For other services: `{"account_id", "name", "email", "profile_version"}`."""
+        return projections.profile(session, account_id)
+
+    @doors.query("profiles:read")
+    def get_org_profile(self, session: Session, org_id: str) -> dict[str, Any]:
+        """For other services: whom to write to, and what stands on an invoice."""
+        return projections.org_profile(session, org_id)
+
+
+def _signed_in(session: Session, account_id: str, user_agent: str) -> dict[str, Any]:
+    orgs = projections.list_orgs(session, account_id)
+    first = orgs[0]
+    token, signed_in = sessions.start(session, account_id=account_id, org_id=first["id"], user_agent=user_agent)
+    return {
+        "token": token,
+        "session_id": signed_in.id,
+        "expires_at": clock.rfc3339(sessions.ends_at(signed_in)),
+        "account": projections.own_account(session, account_id),
+        "org": projections.visible_org(session, first["id"], role=first["role"]),
+        "orgs": orgs,
+    }
+
+
+def _wrong_credentials() -> errors.Invalid:
+    return errors.Invalid("wrong_credentials", "The address or the password is wrong.")
+
+
+SERVICE = AccountsService

@@ -1,0 +1,116 @@
+"""
+The org as a customer of Stripe: which one it is, and the lease under which it is looked at or changed.
+
+Under the lease nobody else fetches or changes the customer's objects, so that what was fetched is not taken over
+after something newer. It ends by the database's clock, since business time can be moved.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from services.billing import domain, models, stripe_api
+from services.billing.parts import Parts
+from services.billing.projections import SUBSCRIPTION, stream
+from shared import database, errors, ids, store
+
+LEASE_SECONDS = 30  # longer than an errand may last
+WAIT_SECONDS = 1.5
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Lease:
+    org_id: str
+    holder: str
+
+    def check(self, session: Session) -> None:
+        """
+        Keep the lease for the rest of this transaction.
+
+        :raises Unavailable: `change_interrupted` if it ran out meanwhile
+        """
+        ours = select(models.Customer.org_id).where(
+            models.Customer.org_id == self.org_id,
+            models.Customer.holder == self.holder,
+            models.Customer.lease_until > func.clock_timestamp(),
+        )
+        if session.scalar(ours.with_for_update()) is None:
+            raise errors.Unavailable("change_interrupted", "This took too long and goes on by itself.")
+
+
+@contextmanager
+def lease(home: database.Database, org_id: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Lease]:
+    """
+    Be the only one at Stripe for this org. A process that dies leaves the lease to run out.
+
+    :raises Conflict: `change_in_progress` if somebody else holds it for longer
+    """
+    mine = Lease(org_id, ids.new("lease"))
+    until = time.monotonic() + wait_seconds
+    while not _take(home, mine):
+        if time.monotonic() > until:
+            raise errors.Conflict("change_in_progress", "Another change is under way; try again in a moment.")
+        time.sleep(LOOK_SECONDS)
+    try:
+        yield mine
+    finally:
+        _release(home, mine)
+
+
+def customer_id(session: Session, org_id: str) -> str:
+    """Empty if the org never was a customer."""
+    found = session.scalar(select(models.Customer.customer_id).where(models.Customer.org_id == org_id))
+    return found or ""
+
+
+def org_of(session: Session, customer_id: str) -> str:
+    """Empty if the customer is none of ours."""
+    found = session.scalar(select(models.Customer.org_id).where(models.Customer.customer_id == customer_id))
+    return found or ""
+
+
+def linked(parts: Parts, stripe: stripe_api.Stripe, mine: Lease) -> str:
+    """
+    The org's customer, made if there is none yet. The key is the org's own, so that a crash between the call and the
+    link does not make a second one.
+    """
+    with parts.database.begin() as session:
+        known = customer_id(session, mine.org_id)
+    if known:
+        return known
+    made = stripe.create_customer(mine.org_id, key=f"{mine.org_id}-customer")
+    with parts.database.begin() as session:
+        mine.check(session)
+        ours = update(models.Customer).where(models.Customer.org_id == mine.org_id)
+        session.execute(ours.values(customer_id=made))
+        link = partial(domain.link, org_id=mine.org_id, customer_id=made)
+        store.execute(session, stream(mine.org_id), SUBSCRIPTION, link)
+    return made
+
+
+def _take(home: database.Database, mine: Lease) -> bool:
+    """A transaction of its own, so that everybody sees it before the first call."""
+    until = text(f"clock_timestamp() + interval '{LEASE_SECONDS} seconds'")
+    row = postgresql.insert(models.Customer).values(
+        org_id=mine.org_id, customer_id=None, holder=mine.holder, lease_until=until, payment_url=""
+    )
+    taken = row.on_conflict_do_update(
+        index_elements=["org_id"],
+        set_={"holder": mine.holder, "lease_until": until},
+        where=models.Customer.lease_until < func.clock_timestamp(),
+    )
+    with home.begin() as session:
+        return session.execute(taken.returning(models.Customer.org_id)).first() is not None
+
+
+def _release(home: database.Database, mine: Lease) -> None:
+    ours = (models.Customer.org_id == mine.org_id) & (models.Customer.holder == mine.holder)
+    with home.begin() as session:
+        session.execute(update(models.Customer).where(ours).values(lease_until=func.to_timestamp(0)))

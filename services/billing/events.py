@@ -1,0 +1,172 @@
+"""
+What happened to an org's subscription. Moments are RFC 3339 texts in UTC.
+
+The actions of SubscriptionChanged: started, upgraded, downgraded and canceled are what a person did, and took effect;
+scheduled and withdrawn concern a change to come; renewed is a new period paid; fell_back and recovered follow from
+payment; corrected is what somebody changed at Stripe without us.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shared import events
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionChanged:
+    """
+    All that another service needs to know of the subscription from `effective_at` on.
+
+    :param version: dense per org, from 1
+    :param plan_before: empty for the first
+    :param status: `active`, `past_due` (in its grace period) or `unpaid` (fell back to Free until it pays)
+    :param message_limit: per calendar month
+    """
+
+    name: ClassVar[str] = "billing.SubscriptionChanged"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    version: int
+    plan_before: str
+    plan: str
+    action: str
+    status: str
+    message_limit: int
+    bot_limit: int
+    max_resets_per_month: int
+    effective_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentFailed:
+    """:param grace_until: until then the org keeps the plan"""
+
+    name: ClassVar[str] = "billing.PaymentFailed"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    plan: str
+    since: str
+    grace_until: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentRecovered:
+    """What was owed is paid."""
+
+    name: ClassVar[str] = "billing.PaymentRecovered"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    plan: str
+    recovered_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerLinked:
+    """The org is this customer at Stripe."""
+
+    name: ClassVar[str] = "billing.CustomerLinked"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    customer_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeRequested:
+    """A person asked for this; whether it happens is for Stripe and a bank to say. `at` is `now` or `period_end`."""
+
+    name: ClassVar[str] = "billing.ChangeRequested"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    intent_id: str
+    plan: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestGivenUp:
+    """What was asked for did not happen, and nothing of it is left at Stripe that still could."""
+
+    name: ClassVar[str] = "billing.RequestGivenUp"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    intent_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckoutOpened:
+    """A person was sent to Stripe to pay for the first time."""
+
+    name: ClassVar[str] = "billing.CheckoutOpened"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    session_id: str
+    plan: str
+    expires_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeScheduled:
+    """The plan will be another one from `takes_effect_at` on, unless this is withdrawn before."""
+
+    name: ClassVar[str] = "billing.ChangeScheduled"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    plan: str
+    takes_effect_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeWithdrawn:
+    """Nothing is scheduled any more."""
+
+    name: ClassVar[str] = "billing.ChangeWithdrawn"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodStarted:
+    """A period of Stripe's, paid. It has nothing to do with the calendar month in which messages are counted."""
+
+    name: ClassVar[str] = "billing.PeriodStarted"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    subscription_id: str
+    starts_at: str
+    ends_at: str
+
+
+SubscriptionEvent = (
+    SubscriptionChanged
+    | PaymentFailed
+    | PaymentRecovered
+    | CustomerLinked
+    | ChangeRequested
+    | RequestGivenUp
+    | CheckoutOpened
+    | ChangeScheduled
+    | ChangeWithdrawn
+    | PeriodStarted
+)
+
+PUBLIC: tuple[type[events.Event], ...] = (SubscriptionChanged, PaymentFailed, PaymentRecovered)
+PRIVATE: tuple[type[events.Event], ...] = (
+    CustomerLinked,
+    ChangeRequested,
+    RequestGivenUp,
+    CheckoutOpened,
+    ChangeScheduled,
+    ChangeWithdrawn,
+    PeriodStarted,
+)
+CATALOGUE = events.Catalogue("billing", (*PUBLIC, *PRIVATE), public=PUBLIC)

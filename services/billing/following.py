@@ -1,0 +1,51 @@
+"""Look at Stripe and take over what it says: the same for a webhook, a timer, and the end of a call of ours."""
+
+from functools import partial
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from services.billing import customers, domain, models
+from services.billing.catalogue import FREE, Catalogue
+from services.billing.parts import Parts
+from services.billing.projections import SUBSCRIPTION, stream
+from shared import context, database, store
+
+
+def follow(parts: Parts, org_id: str) -> None:
+    """
+    :raises Conflict: `change_in_progress` if the org is being changed at the moment
+    :raises stripe_api.Away: if Stripe is
+    """
+    with customers.lease(parts.database, org_id) as mine:
+        with parts.database.begin() as session:
+            customer_id = customers.customer_id(session, org_id)
+        seen = parts.stripe().subscription(customer_id)
+        with parts.database.begin() as session:
+            mine.check(session)
+            take_over(session, org_id, seen, parts.plans)
+
+
+def take_over(session: Session, org_id: str, seen: domain.Seen, plans: Catalogue) -> domain.Subscription:
+    decide = partial(domain.follow, seen=seen, plans=plans, now=database.now(session))
+    state = store.execute(session, stream(org_id), SUBSCRIPTION, decide)
+    ours = update(models.Customer).where(models.Customer.org_id == org_id)
+    session.execute(ours.values(payment_url=seen.payment_url))
+    if state.plan != FREE:
+        session.execute(delete(models.Checkout).where(models.Checkout.org_id == org_id))
+    return state
+
+
+def follow_due(parts: Parts) -> None:
+    """Where time alone changes something: a scheduled change has come, or a grace period is over."""
+    for org_id in _due(parts.database):
+        with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
+            follow(parts, org_id)
+
+
+def _due(home: database.Database) -> list[str]:
+    with home.begin() as session:
+        now = database.now(session)
+        in_grace = (models.Subscription.status == "past_due") & (models.Subscription.grace_until <= now)
+        due = select(models.Subscription.org_id).where(or_(models.Subscription.scheduled_at <= now, in_grace))
+        return list(session.scalars(due))

@@ -1,0 +1,54 @@
+"""What a change would cost and bring, before anybody decides. Stripe computes the money; nothing is changed."""
+
+from typing import Any
+
+from services.billing import customers, domain, stripe_api
+from services.billing.catalogue import FREE, Plan
+from services.billing.domain import Seen, Subscription
+from services.billing.parts import Parts
+from services.billing.projections import SUBSCRIPTION, stream
+from shared import clock, store
+
+
+def preview(parts: Parts, *, org_id: str, plan: str, at: str | None) -> dict[str, Any]:
+    """
+    :returns: `{"plan", "at", "effective_at", "currency", "price_today_cents", "credit_cents", "next_invoice",
+        "limits"}`; `credit_cents` is what a cheaper plan gives back, taken off the next invoices
+    :raises Invalid: and Conflict as the change itself
+    :raises Unavailable: `stripe_unavailable`
+    """
+    with parts.database.begin() as session:
+        state = store.load(session, stream(org_id), SUBSCRIPTION).state
+        customer_id = customers.customer_id(session, org_id)
+    when = domain.timing(state, plan=plan, at=at, plans=parts.plans)
+    domain.request(state, intent_id="", plan=plan, at=at, plans=parts.plans)
+    chosen = parts.plans.plan(plan)
+    today_cents = _today_cents(parts, customer_id, chosen) if when == "now" else 0
+    moment = state.period_end if when == "period_end" and state.period_end else parts.now()
+    return {
+        "plan": plan,
+        "at": when,
+        "effective_at": clock.rfc3339(moment),
+        "currency": chosen.currency,
+        "price_today_cents": max(today_cents, 0),
+        "credit_cents": max(-today_cents, 0),
+        "next_invoice": _next_invoice(state, chosen, credit_cents=max(-today_cents, 0)),
+        "limits": {"messages": chosen.messages, "bots": chosen.bots},
+    }
+
+
+def _today_cents(parts: Parts, customer_id: str, plan: Plan) -> int:
+    """Less than nothing is credit."""
+    if plan.id == FREE:
+        return 0
+    with stripe_api.unavailable_when_away():
+        stripe = parts.stripe()
+        seen: Seen = stripe.subscription(customer_id)
+        return stripe.preview(seen, plan) if seen.exists else plan.price_cents
+
+
+def _next_invoice(state: Subscription, plan: Plan, *, credit_cents: int) -> dict[str, Any] | None:
+    """None if there is none: after a cancellation, and before the first period is paid."""
+    if plan.id == FREE or state.period_end is None:
+        return None
+    return {"amount_cents": max(plan.price_cents - credit_cents, 0), "at": clock.rfc3339(state.period_end)}

@@ -1,0 +1,159 @@
+"""The subscription as it is shown, written with the events, and the answers that are read from it."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from services.billing import domain, models
+from services.billing.catalogue import FREE, Catalogue, Plan
+from services.billing.events import (
+    CATALOGUE,
+    ChangeScheduled,
+    ChangeWithdrawn,
+    PaymentFailed,
+    PaymentRecovered,
+    PeriodStarted,
+    SubscriptionChanged,
+)
+from shared import clock, database, events, store
+
+VERSION = 1
+NOTHING_SCHEDULED = {"scheduled_plan": "", "scheduled_at": None}
+NOTHING_OWED = {"owed_plan": "", "owing_since": None, "grace_until": None}
+NO_PERIOD = {"period_start": None, "period_end": None}
+
+
+def stream(org_id: str) -> str:
+    return f"subscription-{org_id}"
+
+
+def project(session: Session, _event: events.Recorded, fact: Any) -> None:
+    match fact:
+        case SubscriptionChanged():
+            _write_changed(session, fact)
+        case PaymentFailed():
+            owed = {"owed_plan": fact.plan, "owing_since": clock.parse(fact.since)}
+            _write(session, fact.org_id, **owed, grace_until=clock.parse(fact.grace_until), status="past_due")
+        case PaymentRecovered():
+            _write(session, fact.org_id, **NOTHING_OWED)
+        case ChangeScheduled():
+            at = clock.parse(fact.takes_effect_at)
+            _write(session, fact.org_id, scheduled_plan=fact.plan, scheduled_at=at)
+        case ChangeWithdrawn():
+            _write(session, fact.org_id, **NOTHING_SCHEDULED)
+        case PeriodStarted():
+            start, end = clock.parse(fact.starts_at), clock.parse(fact.ends_at)
+            _write(session, fact.org_id, period_start=start, period_end=end)
+
+
+SUBSCRIPTION = store.Aggregate(
+    catalogue=CATALOGUE, initial=domain.Subscription(), evolve=domain.evolve, project=project
+)
+
+
+def _write_changed(session: Session, fact: SubscriptionChanged) -> None:
+    changes: dict[str, Any] = {
+        "version": fact.version,
+        "plan": fact.plan,
+        "status": fact.status,
+        "message_limit": fact.message_limit,
+        "bot_limit": fact.bot_limit,
+    }
+    if fact.status == "active":
+        changes |= NOTHING_OWED
+    if fact.plan != fact.plan_before:
+        changes |= NOTHING_SCHEDULED
+    if fact.plan == FREE and fact.status == "active":
+        changes |= NO_PERIOD | NOTHING_SCHEDULED
+    first = {**NOTHING_OWED, **NOTHING_SCHEDULED, **NO_PERIOD, **changes}
+    row = postgresql.insert(models.Subscription).values(org_id=fact.org_id, **first)
+    session.execute(row.on_conflict_do_update(index_elements=["org_id"], set_=changes))
+
+
+def _write(session: Session, org_id: str, **changes: Any) -> None:
+    ours = update(models.Subscription).where(models.Subscription.org_id == org_id)
+    session.execute(ours.values(**changes))
+
+
+def subscription(session: Session, org_id: str, plans: Catalogue) -> dict[str, Any]:
+    """`GET /v1/subscription`, but for what quota knows. An org whose founding was not heard yet shows as on Free."""
+    row = session.get(models.Subscription, org_id, populate_existing=True)
+    if row is None:
+        return _unheard(plans.plan(FREE))
+    return {
+        "plan": row.plan,
+        "status": row.status,
+        "version": row.version,
+        "limits": {"messages": row.message_limit, "bots": row.bot_limit},
+        "period": _period(row),
+        "scheduled_change": _scheduled(row),
+        "pending_checkout": _pending_checkout(session, org_id) if row.plan == FREE else None,
+        "payment_problem": _payment_problem(session, row),
+    }
+
+
+def plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "id": plan.id,
+        "name": plan.name,
+        "price_cents": plan.price_cents,
+        "currency": plan.currency,
+        "messages_per_month": plan.messages,
+        "bots": plan.bots,
+        "rank": plan.rank,
+        "max_resets_per_month": plan.max_resets_per_month,
+    }
+
+
+def _unheard(free: Plan) -> dict[str, Any]:
+    return {
+        "plan": free.id,
+        "status": "active",
+        "version": 0,
+        "limits": {"messages": free.messages, "bots": free.bots},
+        "period": None,
+        "scheduled_change": None,
+        "pending_checkout": None,
+        "payment_problem": None,
+    }
+
+
+def _period(row: models.Subscription) -> dict[str, str] | None:
+    if row.period_start is None or row.period_end is None:
+        return None
+    return {"starts_at": clock.rfc3339(row.period_start), "ends_at": clock.rfc3339(row.period_end)}
+
+
+def _scheduled(row: models.Subscription) -> dict[str, str] | None:
+    if row.scheduled_at is None:
+        return None
+    return {"plan": row.scheduled_plan, "takes_effect_at": clock.rfc3339(row.scheduled_at)}
+
+
+def _pending_checkout(session: Session, org_id: str) -> dict[str, str] | None:
+    row = open_checkout(session, org_id)
+    if row is None:
+        return None
+    return {"plan": row.plan, "checkout_url": row.url, "expires_at": clock.rfc3339(row.expires_at)}
+
+
+def open_checkout(session: Session, org_id: str) -> models.Checkout | None:
+    """The Checkout session in which the org could pay now."""
+    ours = select(models.Checkout).where(
+        models.Checkout.org_id == org_id, models.Checkout.expires_at > database.now(session)
+    )
+    return session.scalars(ours.order_by(models.Checkout.expires_at.desc()).limit(1)).first()
+
+
+def _payment_problem(session: Session, row: models.Subscription) -> dict[str, str | None] | None:
+    if row.owing_since is None or row.grace_until is None:
+        return None
+    url = session.scalar(select(models.Customer.payment_url).where(models.Customer.org_id == row.org_id))
+    return {
+        "plan": row.owed_plan,
+        "since": clock.rfc3339(row.owing_since),
+        "grace_until": clock.rfc3339(row.grace_until),
+        "payment_url": url or None,
+    }

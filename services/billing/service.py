@@ -1,0 +1,96 @@
+"""billing's doors."""
+
+import time
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.billing import changes, customers, intents, previews, projections, stripe_api, webhooks
+from services.billing.catalogue import FREE
+from services.billing.parts import Parts
+from shared import commands, doors, errors
+
+
+class BillingService(doors.Service):
+    name = "billing"
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(database=self.house.database, settings=self.house.settings)
+
+    @doors.query("plans:read")
+    def list_plans(self, _session: Session) -> list[dict[str, Any]]:
+        return [projections.plan(plan) for plan in self.parts.plans.plans]
+
+    @doors.query("subscription:read")
+    def get_subscription(self, session: Session) -> dict[str, Any]:
+        return projections.subscription(session, self.actor.org_id, self.parts.plans)
+
+    @doors.opened("billing:manage")
+    def change_plan(self, command_id: str, plan: str, at: str | None = None) -> dict[str, Any]:
+        """See `changes.change`."""
+        return changes.change(self.parts, self._order("change_plan", command_id, plan=plan, at=at), plan=plan, at=at)
+
+    @doors.opened("billing:manage")
+    def cancel(self, command_id: str, at: str | None = None) -> dict[str, Any]:
+        """A change to Free."""
+        return changes.change(self.parts, self._order("cancel", command_id, at=at), plan=FREE, at=at)
+
+    @doors.opened("billing:manage")
+    def withdraw_change(self, command_id: str) -> dict[str, Any]:
+        """See `changes.withdraw`."""
+        return changes.withdraw(self.parts, self._order("withdraw_change", command_id))
+
+    @doors.query("billing:manage")
+    def get_change(self, session: Session, change_id: str) -> dict[str, Any]:
+        """What became of a change: pending, done, checkout, declined or given_up."""
+        return intents.describe(session, self.actor.org_id, change_id)
+
+    @doors.opened("billing:manage")
+    def preview(self, plan: str, at: str | None = None) -> dict[str, Any]:
+        """See `previews.preview`."""
+        return previews.preview(self.parts, org_id=self.actor.org_id, plan=plan, at=at)
+
+    @doors.opened("billing:manage")
+    def list_invoices(self, limit: int = 20, after: str = "") -> dict[str, Any]:
+        """A page, the newest first; `after` is an invoice's id."""
+        customer_id = self._customer_id()
+        if not customer_id:
+            return {"invoices": [], "has_more": False}
+        with stripe_api.unavailable_when_away():
+            page, has_more = self.parts.stripe().invoices(customer_id, limit=limit, after=after)
+        return {"invoices": page, "has_more": has_more}
+
+    @doors.opened("billing:manage")
+    def open_portal(self) -> dict[str, str]:
+        """Where cards are changed. The address lets in whoever has it, so it is made anew each time."""
+        customer_id = self._customer_id()
+        if not customer_id:
+            raise errors.Conflict("no_customer", "There is nothing to manage before a first paid plan.")
+        with stripe_api.unavailable_when_away():
+            return {"url": self.parts.stripe().portal(customer_id)}
+
+    @doors.opened("webhooks:receive")
+    def receive_webhook(self, payload: str, signature: str) -> dict[str, str]:
+        """:param payload: the raw body in base64"""
+        settings = self.parts.settings
+        secrets = settings.stripe_webhook_secrets
+        webhook = webhooks.read(payload, signature, secrets=secrets, now_seconds=time.time())
+        with self.house.database.begin() as session:
+            webhooks.store(session, webhook, livemode=settings.livemode)
+        return {"id": webhook.id}
+
+    def _order(self, route: str, command_id: str, **arguments: Any) -> changes.Order:
+        return changes.Order(
+            org_id=self.actor.org_id,
+            route=f"billing.{route}",
+            command_id=command_id,
+            fingerprint=commands.fingerprint(self.house.fingerprint_key, arguments),
+        )
+
+    def _customer_id(self) -> str:
+        with self.house.database.begin() as session:
+            return customers.customer_id(session, self.actor.org_id)
+
+
+SERVICE = BillingService

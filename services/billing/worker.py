@@ -1,0 +1,41 @@
+"""What billing hears, the webhooks it goes after, and what it does when the clock turns."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.accounts.events import CATALOGUE as ACCOUNTS
+from services.accounts.events import OrgFounded
+from services.billing import changes, domain, following
+from services.billing.parts import Parts
+from services.billing.projections import SUBSCRIPTION, stream
+from services.billing.settings import Settings
+from shared import context, database, envelope, inbox, store, worker
+
+
+def work(settings: Settings, home: database.Database) -> worker.Work:
+    parts = Parts(database=home, settings=settings)
+    return worker.Work(
+        service="billing",
+        hears=[inbox.Hears(ACCOUNTS, {OrgFounded: partial(on_org_founded, parts)})],
+        jobs={"billing.follow": partial(follow, parts)},
+        timers=[
+            worker.Timer(
+                name="finish changes", every_seconds=5.0, run=lambda _home: changes.finish_interrupted(parts)
+            ),
+            worker.Timer(name="follow due", every_seconds=10.0, run=lambda _home: following.follow_due(parts)),
+        ],
+    )
+
+
+def on_org_founded(parts: Parts, session: Session, fact: OrgFounded, envelope: envelope.Envelope) -> None:
+    """A new org is on Free."""
+    begin = partial(domain.begin, org_id=fact.org_id, plans=parts.plans, now=envelope.time)
+    store.execute(session, stream(fact.org_id), SUBSCRIPTION, begin)
+
+
+def follow(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
+    org_id = payload["org_id"]
+    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
+        following.follow(parts, org_id)

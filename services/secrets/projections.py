@@ -1,0 +1,91 @@
+"""The list of secrets: rows from events, and the answers that are read from them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from services.secrets import domain, models
+from services.secrets.events import CATALOGUE, SecretCreated, SecretRevoked
+from shared import clock, database, errors, events, personal, store
+
+VERSION = 1
+
+
+def project(session: Session, event: events.Recorded, fact: Any) -> None:
+    match fact:
+        case SecretCreated():
+            session.execute(
+                insert(models.Secret).values(
+                    org_id=fact.org_id,
+                    secret_id=fact.secret_id,
+                    made_by=fact.made_by,
+                    scopes=list(fact.scopes),
+                    created_at=event.recorded_at,
+                    expires_at=clock.parse(fact.expires_at) if fact.expires_at else None,
+                )
+            )
+        case SecretRevoked():
+            ours = update(models.Secret).where(models.Secret.secret_id == fact.secret_id)
+            session.execute(ours.values(revoked_at=event.recorded_at))
+
+
+SECRET = store.Aggregate(catalogue=CATALOGUE, initial=domain.Secret(), evolve=domain.evolve, project=project)
+
+
+def stream(org_id: str, secret_id: str) -> str:
+    """The org is in the name, so that a foreign secret is one that does not exist."""
+    return f"secret-{org_id}-{secret_id}"
+
+
+def secret(session: Session, *, org_id: str, secret_id: str) -> dict[str, Any]:
+    """One secret as the list shows it. :raises NotFound: `unknown_secret`"""
+    found = _list(session, org_id, models.Secret.secret_id == secret_id, limit=1)
+    if not found:
+        raise errors.NotFound("unknown_secret", "There is no such secret.")
+    return found[0]
+
+
+def list_secrets(session: Session, org_id: str, *, after: str, limit: int) -> list[dict[str, Any]]:
+    """In the order in which they were made, beyond the secret `after`; the revoked and expired ones too."""
+    return _list(session, org_id, models.Secret.secret_id > after, limit=limit)
+
+
+def count_active(session: Session, org_id: str) -> int:
+    alive = or_(models.Secret.expires_at.is_(None), models.Secret.expires_at > database.now(session))
+    active = select(func.count()).where(models.Secret.org_id == org_id, models.Secret.revoked_at.is_(None), alive)
+    return session.scalars(active).one()
+
+
+def state(row: models.Secret, *, now: datetime) -> str:
+    """`active`, `expired` or `revoked`; a secret has expired at the very moment `expires_at`."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
+
+
+def _list(session: Session, org_id: str, condition: Any, *, limit: int) -> list[dict[str, Any]]:
+    joined = (
+        select(models.Secret, models.Digest)
+        .join(models.Digest, models.Digest.secret_id == models.Secret.secret_id)
+        .where(models.Secret.org_id == org_id, condition)
+        .order_by(models.Secret.secret_id)
+        .limit(limit)
+    )
+    rows = session.execute(joined).all()
+    names = personal.get_many(session, [row.secret_id for row, _ in rows])
+    return [
+        {
+            "id": row.secret_id,
+            "name": names.get(row.secret_id, {}).get("name", ""),
+            "hint": digest.hint,
+            "scopes": row.scopes,
+            "made_by": row.made_by,
+            "state": state(row, now=database.now(session)),
+            "created_at": clock.rfc3339(row.created_at),
+            "expires_at": row.expires_at and clock.rfc3339(row.expires_at),
+            "last_used_at": digest.last_used_at and clock.rfc3339(digest.last_used_at),
+        }
+        for row, digest in rows
+    ]

@@ -1,0 +1,37 @@
+import pytest
+
+from services.accounts import org
+from services.accounts.events import MemberJoined, OrgChanged, OrgFounded
+from shared import errors
+
+pytestmark = pytest.mark.pure
+
+ENGINES = org.evolve(org.Org(), OrgFounded(org_id="org_1", owner_id="acc_1", profile_version=1))
+
+
+class TestFound:
+    def test_makes_the_founder_owner_and_first_member(self):
+        facts = org.found(org.Org(), org_id="org_1", owner_id="acc_1", profile_version=1)
+
+        assert facts == [
+            OrgFounded(org_id="org_1", owner_id="acc_1", profile_version=1),
+            MemberJoined(org_id="org_1", account_id="acc_1", role="owner"),
+        ]
+
+    def test_happens_once(self):
+        with pytest.raises(errors.Conflict, match="org_exists"):
+            org.found(ENGINES, org_id="org_1", owner_id="acc_2", profile_version=1)
+
+
+class TestChangeProfile:
+    def test_says_which_version_holds_now(self):
+        assert org.change_profile(ENGINES, profile_version=2) == [OrgChanged(org_id="org_1", profile_version=2)]
+
+    def test_needs_an_org(self):
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.change_profile(org.Org(), profile_version=2)
+
+
+class TestEvolve:
+    def test_leaves_what_it_does_not_know_alone(self):
+        assert org.evolve(ENGINES, MemberJoined(org_id="org_1", account_id="acc_1", role="owner")) == ENGINES

@@ -1,0 +1,129 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from services.secrets import domain
+from services.secrets.events import SecretCreated, SecretRevoked
+from shared import errors
+
+pytestmark = pytest.mark.pure
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+CREATED = SecretCreated(
+    org_id="org_1", secret_id="sec_1", made_by="acc_1", name_version=1, scopes=("bots:read",), expires_at=""
+)
+REVOKED = SecretRevoked(org_id="org_1", secret_id="sec_1", reason="person")
+
+
+def after(*facts):
+    secret = domain.Secret()
+    for fact in facts:
+        secret = domain.evolve(secret, fact)
+    return secret
+
+
+def create(secret, **changes):
+    wish = {
+        "org_id": "org_1",
+        "secret_id": "sec_1",
+        "made_by": "acc_1",
+        "name_version": 1,
+        "scopes": ["bots:read"],
+        "expires_at": None,
+    }
+    return domain.create(secret, **{**wish, **changes})
+
+
+class TestCreate:
+    def test_says_who_made_it_and_what_it_may(self):
+        assert create(after()) == [CREATED]
+
+    def test_says_when_it_expires(self):
+        assert create(after(), expires_at=NOW)[0].expires_at == "2026-11-22T12:00:00Z"
+
+    def test_happens_once(self):
+        with pytest.raises(errors.Conflict, match="secret_exists"):
+            create(after(CREATED))
+
+
+class TestRevoke:
+    def test_lets_the_owner_revoke_what_others_made(self):
+        assert domain.revoke(after(CREATED), by="acc_owner", role="owner") == [REVOKED]
+
+    def test_lets_a_member_revoke_what_they_made(self):
+        assert domain.revoke(after(CREATED), by="acc_1", role="member") == [REVOKED]
+
+    def test_does_not_let_a_member_revoke_what_others_made(self):
+        with pytest.raises(errors.Forbidden, match="not_allowed"):
+            domain.revoke(after(CREATED), by="acc_2", role="member")
+
+    def test_leaves_a_revoked_one_as_it_is(self):
+        assert domain.revoke(after(CREATED, REVOKED), by="acc_1", role="member") == []
+
+    def test_does_not_know_one_that_was_never_made(self):
+        with pytest.raises(errors.NotFound, match="unknown_secret"):
+            domain.revoke(after(), by="acc_1", role="owner")
+
+
+class TestEvolve:
+    def test_leaves_what_it_does_not_know_alone(self):
+        assert domain.evolve(after(CREATED), object()) == after(CREATED)
+
+
+class TestName:
+    def test_drops_spaces_around_it(self):
+        assert domain.name(" Website ") == "Website"
+
+    @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\0b"])
+    def test_refuses_what_does_not_fit_a_line(self, name):
+        with pytest.raises(errors.Invalid, match="invalid_name"):
+            domain.name(name)
+
+
+class TestScopes:
+    KNOWN = ("bots:read", "bots:write", "messages:write")
+
+    def test_allows_sending_and_no_more_where_none_are_named(self):
+        assert domain.scopes(None, known=self.KNOWN) == ("messages:write",)
+
+    def test_has_each_once_in_order(self):
+        assert domain.scopes(["bots:write", "bots:read", "bots:write"], known=self.KNOWN) == (
+            "bots:read",
+            "bots:write",
+        )
+
+    def test_points_at_the_one_it_does_not_know(self):
+        with pytest.raises(errors.Invalid, match="unknown_scope") as refused:
+            domain.scopes(["bots:read", "billing:write"], known=self.KNOWN)
+
+        assert refused.value.details["errors"][0]["pointer"] == "/scopes/1"
+
+    def test_refuses_a_secret_that_may_do_nothing(self):
+        with pytest.raises(errors.Invalid, match="invalid_scopes"):
+            domain.scopes([], known=self.KNOWN)
+
+
+class TestExpiry:
+    def test_is_a_moment_to_come_or_never(self):
+        assert domain.expiry(None, now=NOW) is None
+        assert domain.expiry("2026-11-22T12:00:01Z", now=NOW) == NOW.replace(second=1)
+
+    @pytest.mark.parametrize(
+        "text", ["", "tomorrow", "2027-01-31T00:00:00", "2026-11-22T12:00:00Z", "2025-01-01T00:00:00Z"]
+    )
+    def test_refuses_the_past_and_what_is_no_moment(self, text):
+        with pytest.raises(errors.Invalid, match="invalid_expires_at"):
+            domain.expiry(text, now=NOW)
+
+
+class TestCheckFingerprint:
+    def test_takes_what_the_gateway_sends(self):
+        domain.check_fingerprint(sha256="0a" * 32, hint="chs_live_\u2026x7Qa")
+
+    @pytest.mark.parametrize(
+        "sha256, hint",
+        [("0a" * 31, "h"), ("0A" * 32, "h"), ("0a" * 32, ""), ("0a" * 32, "h" * 25), ("0a" * 32, "a b")],
+    )
+    def test_refuses_what_could_be_a_value(self, sha256, hint):
+        with pytest.raises(errors.Invalid, match="invalid_fingerprint"):
+            domain.check_fingerprint(sha256=sha256, hint=hint)

@@ -1,0 +1,10 @@
+"""The migrated tables are those of the models."""
+
+from services.secrets import models
+from tests import databases
+
+
+def test_migration_and_models_agree(open_database):
+    home = open_database("secrets")
+
+    assert databases.differences(home, models.State.metadata, models.Views.metadata) == []
