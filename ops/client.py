@@ -1,0 +1,43 @@
+"""A small HTTP client of our own API, for `up`, `demo` and tests."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+from sandbox import mail
+
+TIMEOUT_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Api:
+    url: str
+    token: str = ""
+    session: requests.Session = field(default_factory=requests.Session, repr=False, compare=False)
+
+    def with_token(self, token: str) -> "Api":
+        return Api(self.url, token, self.session)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """One request; a refusal is an answer like any other."""
+        sent = dict(headers or {})
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        return self.session.request(method, f"{self.url}{path}", json=body, headers=sent, timeout=TIMEOUT_SECONDS)
+
+
+def mailed_token(folder: Path, *, to: str) -> str | None:
+    """The token in the newest mail to this address that has a link with one."""
+    for message in reversed(list(mail.read(folder))):
+        if message["to"] == to:
+            for link in re.findall(r"https?://\S+", message["text"]):
+                tokens = parse_qs(urlsplit(link).query).get("token")
+                if tokens:
+                    return str(tokens[0])
+    return None

@@ -1,0 +1,111 @@
+"""`chatness events`: what the services have recorded, read from their databases."""
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from sqlalchemy import func, select
+
+from ops import stack, up
+from shared import clock, config, database, events, outbox, store, tables
+
+NOT_FOUND = 3
+TAIL_SECONDS = 0.3
+
+
+def open_databases(services: Iterable[str]) -> dict[str, database.Database]:
+    """The services' databases: by the environment's settings, else those of the stack in the run directory."""
+    import os
+    from importlib import import_module
+
+    environment = dict(os.environ)
+    if any(f"{name.upper()}_DATABASE_URL" not in environment for name in services):
+        environment = up.saved_environment(stack.run_directory()) | environment
+    opened = {}
+    for name in services:
+        settings = config.load(import_module(f"services.{name}.settings").Settings, environment)
+        opened[name] = database.Database(settings.database_url, clock.Clock(), pool_size=1)
+    return opened
+
+
+def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_json: bool) -> int:
+    found: list[events.Recorded] = []
+    for home in open_databases(services).values():
+        wanted = select(tables.Event).order_by(tables.Event.recorded_at.desc(), tables.Event.version.desc())
+        if stream:
+            wanted = wanted.where(tables.Event.stream == stream)
+        if name:
+            wanted = wanted.where(tables.Event.name == name)
+        with home.begin() as session:
+            found += [store.recorded(row) for row in session.scalars(wanted.limit(limit))]
+    newest = sorted(found, key=lambda event: event.recorded_at)[-limit:]
+    for event in newest:
+        click.echo(json.dumps(as_document(event)) if as_json else line(event))
+    return 0
+
+
+def show_event(services: Iterable[str], event_id: str, as_json: bool) -> int:
+    """Gives 3 if there is no such event."""
+    for home in open_databases(services).values():
+        with home.begin() as session:
+            row = session.scalar(select(tables.Event).where(tables.Event.id == event_id))
+            if row is not None:
+                click.echo(json.dumps(as_document(store.recorded(row)), indent=None if as_json else 2))
+                return 0
+    click.echo(f"no event {event_id}", err=True)
+    return NOT_FOUND
+
+
+def tail(services: Iterable[str], as_json: bool) -> int:
+    homes = open_databases(services)
+    places = {name: head(home) for name, home in homes.items()}
+    try:
+        while True:
+            for name, home in homes.items():
+                places[name] = _print_new(name, home, places[name], as_json)
+            time.sleep(TAIL_SECONDS)
+    except KeyboardInterrupt:
+        return 130
+
+
+def as_document(event: events.Recorded) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "name": event.name,
+        "schema": event.schema,
+        "stream": event.stream,
+        "version": event.version,
+        "recorded_at": clock.rfc3339(event.recorded_at),
+        "data": json.loads(event.data),
+        "meta": json.loads(event.meta),
+        "hash": event.hash.hex(),
+    }
+
+
+def line(event: events.Recorded) -> str:
+    when = f"{event.recorded_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    return f"{when}  {event.name:<28} {event.stream}@{event.version}  {event.data.decode()}"
+
+
+def head(home: database.Database) -> int:
+    """The last position of a service's log."""
+    with home.begin() as session:
+        return session.scalar(select(func.coalesce(func.max(tables.Log.position), 0))) or 0
+
+
+def inbox_places(home: database.Database) -> dict[str, int]:
+    """How far this service has applied each producer's log."""
+    with home.begin() as session:
+        return {row.producer: row.position for row in session.scalars(select(tables.Inbox))}
+
+
+def _print_new(name: str, home: database.Database, place: int, as_json: bool) -> int:
+    with home.begin() as session:
+        found = outbox.read_log(session, name, after=place, limit=100)
+    for event in found:
+        data = json.dumps(event.data, separators=(",", ":"))
+        text = f"{event.time:%H:%M:%S}  {event.name:<28} {event.stream}@{event.version}  {data}"
+        click.echo(json.dumps(event.to_json()) if as_json else text)
+    return found[-1].position if found else place

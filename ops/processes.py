@@ -1,0 +1,112 @@
+"""
+What `chatness serve` and `chatness worker` run: services by name, put together from their rooms.
+"""
+
+import signal
+import threading
+from importlib import import_module
+from typing import Any
+
+from ops import settings as ops_settings
+from services import access
+from shared import config, database, health, logs, migrate
+
+SERVICES = ("accounts", "billing", "secrets", "quota")
+log = logs.logger(__name__)
+
+
+def start_log(process: str, *settings: Any) -> None:
+    """Begin with one line that tells the configuration, secrets blotted out."""
+    common = settings[0]
+    logs.configure(process, level=common.log_level, as_text=common.log_format == "text")
+    shown = {name: value for one in settings for name, value in config.shown(one).items()}
+    log.info("starting", settings=shown)
+
+
+def load_service(name: str) -> Any:
+    """A service's own settings. :raises BadConfiguration:"""
+    return config.load(import_module(f"services.{name}.settings").Settings)
+
+
+def open_database(settings: Any, common: ops_settings.Settings, **options: Any) -> database.Database:
+    return database.Database(settings.database_url, ops_settings.business_clock(common), **options)
+
+
+def serve(names: tuple[str, ...]) -> int:
+    """Answer RPC for the services named; the process is green already."""
+    from shared import doors
+    from shared import serve as nameko_serve
+
+    common = ops_settings.load()
+    settings = {name: load_service(name) for name in names}
+    start_log(f"serve {' '.join(names)}", common, *settings.values())
+    houses = {
+        name: doors.House(
+            database=open_database(settings[name], common),
+            authorise=access.check,
+            fingerprint_key=common.key,
+            settings=settings[name],
+        )
+        for name in names
+    }
+    classes = [import_module(f"services.{name}.service").SERVICE for name in names]
+    health.serve(common.health_port, {"rpc": nameko_serve.ready} | _database_checks(houses))
+    return nameko_serve.serve(classes, amqp_uri=common.amqp_uri, config={"houses": houses})
+
+
+def serve_gateway() -> int:
+    """Open the HTTP API; the process is green already."""
+    from services.gateway import service
+    from services.gateway import settings as gateway_settings
+    from shared import serve as nameko_serve
+
+    common = ops_settings.load()
+    settings = config.load(gateway_settings.Settings)
+    start_log("serve gateway", common, settings)
+    health.serve(common.health_port, {"rpc": nameko_serve.ready})
+    return nameko_serve.serve(
+        [service.Gateway],
+        amqp_uri=common.amqp_uri,
+        config={"gateway": settings},
+        max_workers=settings.connections,
+    )
+
+
+def work(names: tuple[str, ...]) -> int:
+    """Publish, follow, do jobs and watch the clock for the services named, until SIGTERM."""
+    from shared import worker
+
+    common = ops_settings.load()
+    settings = {name: load_service(name) for name in names}
+    start_log(f"worker {' '.join(names)}", common, *settings.values())
+    workers = []
+    for name in names:
+        home = open_database(settings[name], common, statement_timeout_seconds=30.0)
+        workers.append(worker.Worker(_work_of(name, settings[name], home), home, common.amqp_uri))
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    for one in workers:
+        one.start()
+    health.serve(common.health_port, {one.work.service: one.is_connected for one in workers})
+    stopping.wait()
+    enders = [threading.Thread(target=one.stop) for one in workers]
+    for ender in enders:
+        ender.start()
+    for ender in enders:
+        ender.join()
+    log.info("stopped")
+    return 0
+
+
+def migrate_all(names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Bring the databases of the services to this release; gives the revisions that ran."""
+    return {name: migrate.upgrade(load_service(name).database_url, name) for name in names}
+
+
+def _work_of(name: str, settings: Any, home: database.Database) -> Any:
+    return import_module(f"services.{name}.worker").work(settings, home)
+
+
+def _database_checks(houses: dict[str, Any]) -> dict[str, Any]:
+    return {f"database {name}": house.database.answers for name, house in houses.items()}

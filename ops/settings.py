@@ -1,0 +1,61 @@
+"""What every process is told from outside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import clock, config
+
+
+def _key(text: str) -> bytes:
+    key = text.encode()
+    if len(key) < 32:
+        raise ValueError("it must be at least 32 bytes long")
+    return key
+
+
+LEVEL = config.one_of("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    amqp_uri: str = config.setting("AMQP_URI", "where RabbitMQ is", parse=config.url("amqp", "amqps"), secret=True)
+    key: bytes = config.setting(
+        "CHATNESS_KEY",
+        "tells two request bodies apart; the same everywhere, at least 32 bytes",
+        parse=_key,
+        secret=True,
+    )
+    health_port: int = config.setting(
+        "CHATNESS_HEALTH_PORT",
+        "the port of /livez and /readyz; 0: none",
+        parse=config.whole(0, 65535),
+        default=0,
+    )
+    sandbox: bool = config.setting(
+        "CHATNESS_SANDBOX",
+        "whether this is a laptop's sandbox: only then may there be a test clock",
+        parse=config.boolean,
+        default=False,
+    )
+    clock_file: Path | None = config.setting(
+        "CHATNESS_CLOCK_FILE", "the sandbox's test clock, shared by all processes", parse=Path, default=None
+    )
+    log_format: str = config.setting(
+        "CHATNESS_LOG_FORMAT",
+        "json for machines, text for a person's terminal",
+        parse=config.one_of("json", "text"),
+        default="json",
+    )
+    log_level: str = config.setting("CHATNESS_LOG_LEVEL", "how much is logged", parse=LEVEL, default="INFO")
+
+
+def load() -> Settings:
+    """:raises BadConfiguration: also for a test clock outside the sandbox"""
+    settings = config.load(Settings)
+    if settings.clock_file is not None and not settings.sandbox:
+        raise config.BadConfiguration("CHATNESS_CLOCK_FILE is for the sandbox only (CHATNESS_SANDBOX=1)")
+    return settings
+
+
+def business_clock(settings: Settings) -> clock.Clock:
+    return clock.Clock(settings.clock_file)

@@ -1,0 +1,158 @@
+"""
+The whole stack on one machine: what `chatness up` starts, in which order, with which settings.
+
+Everything that is not given from outside (`…_DATABASE_URL`, `AMQP_URI`, `STRIPE_API_KEY`, `SMTP_URL`) is taken from
+the sandbox, whose data stay in the run directory.
+"""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops import processes
+from sandbox import binaries, infrastructure, ports
+
+CHATNESS = (sys.executable, "-m", "ops.cli")
+KEYS = ("CHATNESS_KEY", "CURSOR_KEY", "SECRETS_PEPPER", "STRIPE_WEBHOOK_SECRETS")
+DEFAULT_PORT = 8000
+
+
+def run_directory() -> Path:
+    return Path(os.environ.get("CHATNESS_RUN", ".run")).absolute()
+
+
+@dataclass
+class Stack:
+    """
+    :param environment: what every process is given; the command line finds it again in `environment.json`
+    :param commands: the processes by name, in the order of their start
+    """
+
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.environment["PUBLIC_URL"]
+
+    @property
+    def mail_folder(self) -> Path:
+        return self.directory / "mail"
+
+    @property
+    def clock_file(self) -> Path:
+        return self.directory / "clock.json"
+
+    def save(self) -> None:
+        path = self.directory / "environment.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(self.environment, indent=1))
+
+
+@contextmanager
+def servers(directory: Path, *, port: int | None = None) -> Iterator[Stack]:
+    """
+    Start what the processes stand on, PostgreSQL and RabbitMQ, and work out everybody's settings.
+
+    :param port: the gateway's; by default what CHATNESS_PORT says, else 8000 if it is free, else any
+    :raises Missing: where the machine has neither the programs nor Docker
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stack = Stack(directory)
+    given = {name: value for name, value in os.environ.items() if value}
+    with ExitStack() as open_servers:
+        urls = _servers(open_servers, directory, given)
+        stack.environment = {**given, **urls, **_keys(directory, given), **_places(stack, given, port)}
+        _add_outside_world(stack, given)
+        stack.commands |= {
+            "services": (*CHATNESS, "serve", *processes.SERVICES),
+            "worker": (*CHATNESS, "worker", *processes.SERVICES),
+            "gateway": (*CHATNESS, "serve", "gateway"),
+        }
+        stack.save()
+        yield stack
+
+
+def _servers(open_servers: ExitStack, directory: Path, given: Mapping[str, str]) -> dict[str, str]:
+    needed = [name for name in processes.SERVICES if f"{name.upper()}_DATABASE_URL" not in given]
+    backend = binaries.ensure() if needed or "AMQP_URI" not in given else "local"
+    urls = {}
+    if needed:
+        postgres = infrastructure.start_postgres(backend, directory / "postgres")
+        open_servers.callback(postgres.stop)
+        urls = {f"{name.upper()}_DATABASE_URL": postgres.create_database(name) for name in needed}
+    if "AMQP_URI" not in given:
+        rabbitmq = infrastructure.start_rabbitmq(backend, directory / "rabbitmq")
+        open_servers.callback(rabbitmq.stop)
+        urls["AMQP_URI"] = rabbitmq.uri
+    return urls
+
+
+def _keys(directory: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Random keys that stay the same from one run to the next."""
+    path = directory / "keys.json"
+    keys: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    for name in KEYS:
+        keys.setdefault(name, ("whsec_" if "WEBHOOK" in name else "") + secrets.token_urlsafe(32))
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(keys))
+    return {name: given.get(name, value) for name, value in keys.items()}
+
+
+def _places(stack: Stack, given: Mapping[str, str], port: int | None) -> dict[str, str]:
+    chosen = port or _gateway_port(given)
+    return {
+        "CHATNESS_SANDBOX": "1",
+        "CHATNESS_SECRET_MODE": "test",
+        "CHATNESS_CLOCK_FILE": str(stack.clock_file),
+        "CHATNESS_LOG_FORMAT": given.get("CHATNESS_LOG_FORMAT", "text"),
+        "CHATNESS_PORT": str(chosen),
+        "PUBLIC_URL": given.get("PUBLIC_URL", f"http://127.0.0.1:{chosen}"),
+    }
+
+
+def _gateway_port(given: Mapping[str, str]) -> int:
+    if "CHATNESS_PORT" in given:
+        return int(given["CHATNESS_PORT"])
+    return DEFAULT_PORT if ports.is_free(DEFAULT_PORT) else ports.free()
+
+
+def _add_outside_world(stack: Stack, given: Mapping[str, str]) -> None:
+    """Stripe and mail, each from the sandbox unless a real one is given."""
+    environment = stack.environment
+    if "SMTP_URL" not in given:
+        smtp_port = str(ports.free())
+        environment["SMTP_URL"] = f"smtp://127.0.0.1:{smtp_port}"
+        stack.commands["mail"] = _python("sandbox.mail", port=smtp_port, folder=str(stack.mail_folder))
+    environment.setdefault("MAIL_FROM", "Chatness <no-reply@chatness.example>")
+    if "STRIPE_API_KEY" not in given:
+        stripe_port = str(ports.free())
+        environment["STRIPE_API_KEY"] = "sk_test_sandbox"
+        environment["STRIPE_API_BASE"] = f"http://127.0.0.1:{stripe_port}"
+        stack.commands["stripe"] = _python(
+            "sandbox.stripe",
+            port=stripe_port,
+            state=str(stack.directory / "stripe.db"),
+            clock_file=str(stack.clock_file),
+            webhook_url=f"{environment['PUBLIC_URL']}/v1/stripe/webhook",
+            webhook_secret=environment["STRIPE_WEBHOOK_SECRETS"].split(",")[0],
+            catalogue=environment.get("BILLING_CATALOGUE", _shipped_catalogue()),
+        )
+
+
+def _python(module: str, **options: Any) -> tuple[str, ...]:
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    return (sys.executable, "-m", module, *words)
+
+
+def _shipped_catalogue() -> str:
+    import services.billing
+
+    return str(Path(services.billing.__file__).with_name("catalogue.toml"))
