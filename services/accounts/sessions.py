@@ -69,6 +69,7 @@ def list_of(session: Session, account_id: str, *, current_id: str) -> list[dict[
     return [
         {
             "id": row.id,
+            "org_id": row.org_id,
             "user_agent": row.user_agent,
             "created_at": clock.rfc3339(row.created_at),
             "last_used_at": clock.rfc3339(row.last_used_at),

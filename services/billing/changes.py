@@ -9,7 +9,7 @@ made of intent, call and attempt, so a repeated attempt whose answer was lost is
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy.orm import Session
 
@@ -145,14 +145,13 @@ def _pursue(parts: Parts, mine: customers.Lease, stripe: stripe_api.Stripe, inte
     if call == "checkout" and (opened := checkouts.open_one(parts, mine, stripe, intent)):
         checkouts.record(parts, mine, intent, opened)
         return
-    if call is not None and not _awaits_payment(intent, seen) and not intents.is_too_old_to_send(intent, parts.now()):
-        _send(parts, stripe, intent, seen, call)
-    seen = _look(parts, stripe, mine)
+    if call is not None:
+        _send_once(parts, stripe, intent, seen, call)
+        seen = _look(parts, stripe, mine)
     if _awaits_payment(intent, seen):
         code = stripe.why_unpaid(seen.invoice_id)
         intents.settle(parts, mine, intent, state="declined", seen=seen, code=code, payment_url=seen.payment_url)
-        return
-    if _call_for(parts, intent, seen) is None:
+    elif _call_for(parts, intent, seen) is None:
         intents.settle(parts, mine, intent, state="done", seen=seen)
     else:
         intents.settle(parts, mine, intent, state="given_up", seen=seen, code="stripe_refused")
@@ -175,9 +174,15 @@ def _awaits_payment(intent: models.Intent, seen: Seen) -> bool:
     return intent.kind == "change" and intent.attempt > 0 and seen.pending_plan == intent.plan
 
 
-def _send(parts: Parts, stripe: stripe_api.Stripe, intent: models.Intent, seen: Seen, call: domain.Call) -> None:
-    intents.mark_sent(parts, intent)
-    key, plan = intents.key(intent, call), parts.plans.plan(intent.plan)
+def _send_once(parts: Parts, stripe: stripe_api.Stripe, intent: models.Intent, seen: Seen, call: domain.Call) -> None:
+    """Not again what waits for a payment already, nor what is so old that Stripe may have forgotten its key."""
+    if not _awaits_payment(intent, seen) and not intents.is_too_old_to_send(intent, parts.now()):
+        intents.mark_sent(parts, intent)
+        _send(parts, stripe, intents.key(intent, call), intent.plan, seen, call)
+
+
+def _send(parts: Parts, stripe: stripe_api.Stripe, key: str, plan_id: str, seen: Seen, call: domain.Call) -> None:
+    plan = parts.plans.plan(plan_id)
     match call:
         case "upgrade":
             stripe.upgrade(seen, plan, key=key)
@@ -193,3 +198,7 @@ def _send(parts: Parts, stripe: stripe_api.Stripe, intent: models.Intent, seen: 
             stripe.cancel_at_period_end(seen, True, key=key)
         case "withdraw_cancellation":
             stripe.cancel_at_period_end(seen, False, key=key)
+        case "checkout":
+            return  # a page, not a call; it was paid while we looked
+        case _:
+            assert_never(call)

@@ -5,11 +5,13 @@ from functools import partial
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.billing import customers, domain, models
+from services.billing import customers, domain, models, stripe_api
 from services.billing.catalogue import FREE, Catalogue
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
-from shared import context, database, store
+from shared import context, database, errors, logs, store
+
+log = logs.logger(__name__)
 
 
 def follow(parts: Parts, org_id: str) -> None:
@@ -40,7 +42,10 @@ def follow_due(parts: Parts) -> None:
     """Where time alone changes something: a scheduled change has come, or a grace period is over."""
     for org_id in _due(parts.database):
         with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
-            follow(parts, org_id)
+            try:
+                follow(parts, org_id)
+            except (errors.ServiceError, stripe_api.Away, stripe_api.Refused) as error:
+                log.warning("subscription not followed", org=org_id, reason=str(error))  # it is still due next time
 
 
 def _due(home: database.Database) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.billing import changes, customers, intents, previews, projections, stripe_api, webhooks
+from services.billing import changes, customers, intents, invoices, previews, projections, stripe_api, webhooks
 from services.billing.catalogue import FREE
 from services.billing.parts import Parts
 from shared import commands, doors, errors
@@ -53,13 +53,8 @@ class BillingService(doors.Service):
 
     @doors.opened("billing:manage")
     def list_invoices(self, limit: int = 20, after: str = "") -> dict[str, Any]:
-        """A page, the newest first; `after` is an invoice's id."""
-        customer_id = self._customer_id()
-        if not customer_id:
-            return {"invoices": [], "has_more": False}
-        with stripe_api.unavailable_when_away():
-            page, has_more = self.parts.stripe().invoices(customer_id, limit=limit, after=after)
-        return {"invoices": page, "has_more": has_more}
+        """See `invoices.page`."""
+        return invoices.page(self.parts, org_id=self.actor.org_id, limit=limit, after=after)
 
     @doors.opened("billing:manage")
     def open_portal(self) -> dict[str, str]:

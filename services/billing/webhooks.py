@@ -8,8 +8,10 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,7 @@ from services.billing import customers, models, stripe_api
 from shared import database, errors, jobs, logs
 
 TOLERANCE_SECONDS = 300
+KEPT = timedelta(days=30)
 LONGEST_SIGNATURE = 4096  # each signature in it costs an HMAC over the body
 FOLLOWED = ("customer.subscription.", "checkout.session.", "invoice.")
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,255}\Z")
@@ -73,6 +76,13 @@ def store(session: Session, webhook: Webhook, *, livemode: bool) -> None:
         jobs.add(session, "billing.follow", {"org_id": org_id}, subject=org_id)
     else:
         log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
+
+
+def forget_old(home: database.Database) -> None:
+    """Stripe repeats a webhook for three days, and a person at its dashboard for a month."""
+    with home.begin() as session:
+        old = models.Webhook.received_at <= database.now(session) - KEPT
+        session.execute(delete(models.Webhook).where(old))
 
 
 def _webhook(document: Any) -> Webhook:

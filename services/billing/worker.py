@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.accounts.events import CATALOGUE as ACCOUNTS
 from services.accounts.events import OrgFounded
-from services.billing import changes, domain, following
+from services.billing import changes, domain, following, webhooks
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
@@ -25,6 +25,7 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
                 name="finish changes", every_seconds=5.0, run=lambda _home: changes.finish_interrupted(parts)
             ),
             worker.Timer(name="follow due", every_seconds=10.0, run=lambda _home: following.follow_due(parts)),
+            worker.Timer(name="forget webhooks", every_seconds=3600.0, run=webhooks.forget_old),
         ],
     )
 

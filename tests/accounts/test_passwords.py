@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 import threading
 
 import argon2
@@ -59,3 +62,15 @@ class TestGate:
 
         with gate.enter():
             pass
+
+
+class TestGreenThreads:
+    def test_go_on_while_passwords_are_checked_and_those_beyond_the_gate_are_told_to_come_again(self):
+        finished = subprocess.run(
+            [sys.executable, "-m", "tests.accounts.green_passwords"], capture_output=True, text=True, check=True
+        )
+
+        seen = json.loads(finished.stdout)
+        places = passwords.AT_ONCE + passwords.WAITING
+        assert sorted(seen["outcomes"]) == ["busy"] * (30 - places) + ["let in"] * places
+        assert seen["turns"] > 2 * places

@@ -60,16 +60,12 @@ class TestRegister:
             ({"email": "ada@example.com\r\nBcc: b@example.com"}, "invalid_email", "/email"),
             ({"password": "fourteen chars"}, "password_too_short", "/password"),
             ({"password": "p" * 1_000_000}, "password_too_long", "/password"),
-            ({"password": "ada@example.com ada"}, "password_too_common", "/password"),
+            ({"password": "AdaLovelace-1815"}, "password_too_common", "/password"),
         ],
     )
     def test_says_which_field_cannot_be_accepted(self, accounts, change, code, pointer):
-        change = {"email": "adalovelace@example.com", **change}
-        if code == "password_too_common":
-            change = {"email": "adalovelace@example.com", "password": "AdaLovelace-1815"}
-
         with pytest.raises(errors.Invalid) as refused:
-            accounts.register(**change)
+            accounts.register(**{"email": "adalovelace@example.com", **change})
 
         assert refused.value.code == code
         assert refused.value.details["errors"][0]["pointer"] == pointer

@@ -171,7 +171,7 @@ class TestListSessions:
         listed = accounts.ask("list_sessions", actor=ada)
 
         assert [(one["user_agent"], one["current"]) for one in listed] == [("Firefox", False), ("", True)]
-        assert listed[1]["id"] == ada.session_id
+        assert (listed[1]["id"], listed[1]["org_id"]) == (ada.session_id, ada.org_id)
 
     def test_leaves_out_those_that_have_ended(self, accounts):
         ada = accounts.sign_up()

@@ -168,6 +168,20 @@ class TestDowngrade:
         assert (shown["scheduled_change"], shown["period"]["ends_at"]) == (None, "2026-06-01T00:00:00Z")
         assert billing.ask("list_invoices")["invoices"][0]["total_cents"] == 1900
 
+    def test_at_the_end_of_the_period_waits_for_stripe_if_it_is_away(self, billing):
+        billing.subscribe("growth")
+        billing.tell("change_plan", plan="starter", at="period_end")
+        billing.set_clock("2026-05-01T00:00:01Z")
+        billing.stripe.knob("faults", {"kind": "status", "status": 500})
+
+        billing.turn_timers()
+        told_while_away = billing.told()
+        billing.turn_timers()
+
+        assert told_while_away[3:] == []
+        assert billing.told()[3:] == [(4, "downgraded", "starter", "active")]
+        assert billing.facts()[-2].effective_at == "2026-05-01T00:00:00Z"
+
     def test_that_was_scheduled_can_be_withdrawn(self, billing):
         billing.subscribe("growth")
         billing.tell("change_plan", plan="starter", at="period_end")
@@ -315,6 +329,18 @@ class TestStripeAway:
         assert billing.ask("get_change", change_id=answer["change_id"])["status"] == "done"
         assert billing.told()[2:] == [(3, "upgraded", "growth", "active")]
         assert len(billing.ask("list_invoices")["invoices"]) == 2
+
+    def test_is_given_up_after_most_of_a_day_because_stripe_forgets_keys(self, billing):
+        billing.subscribe("starter")
+        path = "/v1/subscriptions/"
+        billing.stripe.knob("faults", {"kind": "status", "status": 500, "path": path, "method": "POST"})
+        change_id = billing.tell("change_plan", plan="growth")["change_id"]
+
+        billing.set_clock("2026-04-01T20:00:01Z")
+        billing.turn_timers()
+
+        assert billing.ask("get_change", change_id=change_id)["status"] == "given_up"
+        assert billing.told()[2:] == []
 
     def test_tries_anew_after_an_answer_that_failed(self, billing):
         billing.subscribe("starter")

@@ -98,6 +98,23 @@ class TestListInvoices:
         assert second["invoices"][0]["total_cents"] == 1900
         assert second["invoices"][0]["status"] == "paid"
 
+    @pytest.mark.parametrize(
+        "wrong, code",
+        [({"limit": 0}, "invalid_limit"), ({"limit": 101}, "invalid_limit"), ({"after": "in_1"}, "invalid_cursor")],
+    )
+    def test_refuses_a_page_that_there_is_not(self, billing, wrong, code):
+        billing.subscribe("starter")
+
+        with pytest.raises(errors.Invalid, match=code):
+            billing.ask("list_invoices", **wrong)
+
+    def test_says_when_stripe_is_away(self, billing):
+        billing.subscribe("starter")
+        billing.stripe.knob("faults", {"kind": "status", "status": 503})
+
+        with pytest.raises(errors.Unavailable, match="stripe_unavailable"):
+            billing.ask("list_invoices")
+
     def test_is_for_the_owner_only(self, billing):
         with pytest.raises(errors.Forbidden, match="owner_only"):
             billing.ask("list_invoices", actor=MEMBER)

@@ -182,6 +182,20 @@ class TestReceive:
         assert count(billing, tables.Job) == jobs
 
 
+class TestForgetOld:
+    def test_keeps_a_webhook_as_long_as_stripe_may_repeat_it(self, billing):
+        body = json.dumps(event()).encode()
+        billing.hear(body, sign(body, at=time.time()))
+
+        billing.set_clock("2026-04-30T00:00:00Z")
+        billing.turn_timers()
+        kept = count(billing, models.Webhook)
+        billing.set_clock("2026-05-01T00:00:00Z")
+        billing.turn_timers()
+
+        assert (kept, count(billing, models.Webhook)) == (1, 0)
+
+
 class TestRepetition:
     def test_of_one_webhook_a_hundred_times_at_once_has_one_effect(self, billing):
         billing.pay(billing.tell("change_plan", plan="starter")["checkout_url"])
