@@ -6,5 +6,5 @@ Commands: change the plan, cancel, withdraw a scheduled change, open the portal,
 SubscriptionChanged, PaymentFailed, PaymentRecovered. Hears: accounts' OrgFounded, which puts an org on Free.
 
 Stripe's object is the truth about money. Whatever made us look (a call of ours, a webhook, a timer), we fetch it and
-let one pure function, `domain.follow`, say what has changed; so order and repetition of the occasions do not matter.
+let one pure function, `sight.follow`, say what has changed; so order and repetition of the occasions do not matter.
 """

@@ -13,10 +13,11 @@ from typing import Any, assert_never
 
 from sqlalchemy.orm import Session
 
-from services.billing import checkouts, customers, domain, intents, models, stripe_api
-from services.billing.domain import Seen
+from services.billing import checkouts, customers, domain, intents, models, sight, stripe_api
+from services.billing.catalogue import Plan
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
+from services.billing.sight import Call, Seen
 from shared import commands, context, database, errors, ids, logs, store
 
 Record = Callable[[Session, str], models.Intent]
@@ -163,10 +164,10 @@ def _look(parts: Parts, stripe: stripe_api.Stripe, mine: customers.Lease) -> See
     return stripe.subscription(customer_id)
 
 
-def _call_for(parts: Parts, intent: models.Intent, seen: Seen) -> domain.Call | None:
+def _call_for(parts: Parts, intent: models.Intent, seen: Seen) -> Call | None:
     if intent.kind == "withdraw":
-        return domain.call_to_withdraw(seen, plans=parts.plans)
-    return domain.call_for(seen, plan=intent.plan, at=intent.at, plans=parts.plans)
+        return sight.call_to_withdraw(seen, plans=parts.plans)
+    return sight.call_for(seen, plan=intent.plan, at=intent.at, plans=parts.plans)
 
 
 def _awaits_payment(intent: models.Intent, seen: Seen) -> bool:
@@ -174,15 +175,16 @@ def _awaits_payment(intent: models.Intent, seen: Seen) -> bool:
     return intent.kind == "change" and intent.attempt > 0 and seen.pending_plan == intent.plan
 
 
-def _send_once(parts: Parts, stripe: stripe_api.Stripe, intent: models.Intent, seen: Seen, call: domain.Call) -> None:
+def _send_once(parts: Parts, stripe: stripe_api.Stripe, intent: models.Intent, seen: Seen, call: Call) -> None:
     """Not again what waits for a payment already, nor what is so old that Stripe may have forgotten its key."""
-    if not _awaits_payment(intent, seen) and not intents.is_too_old_to_send(intent, parts.now()):
-        intents.mark_sent(parts, intent)
-        _send(parts, stripe, intents.key(intent, call), intent.plan, seen, call)
+    if _awaits_payment(intent, seen) or intents.is_too_old_to_send(intent, parts.now()):
+        return
+    intents.mark_sent(parts, intent)
+    wanted = seen.entitled_plan(parts.plans) if intent.kind == "withdraw" else intent.plan
+    _send(stripe, seen, call, parts.plans.plan(wanted), key=intents.key(intent, call))
 
 
-def _send(parts: Parts, stripe: stripe_api.Stripe, key: str, plan_id: str, seen: Seen, call: domain.Call) -> None:
-    plan = parts.plans.plan(plan_id)
+def _send(stripe: stripe_api.Stripe, seen: Seen, call: Call, plan: Plan, *, key: str) -> None:
     match call:
         case "upgrade":
             stripe.upgrade(seen, plan, key=key)
@@ -191,7 +193,7 @@ def _send(parts: Parts, stripe: stripe_api.Stripe, key: str, plan_id: str, seen:
         case "downgrade_at_period_end":
             stripe.downgrade_at_period_end(seen, plan, key=key)
         case "withdraw_downgrade":
-            stripe.withdraw_downgrade(seen, parts.plans.plan(domain.entitled_plan(seen, parts.plans)), key=key)
+            stripe.withdraw_downgrade(seen, plan, key=key)
         case "cancel":
             stripe.cancel(seen, key=key)
         case "cancel_at_period_end":

@@ -5,7 +5,7 @@ from functools import partial
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.billing import customers, domain, models, stripe_api
+from services.billing import customers, domain, models, sight, stripe_api
 from services.billing.catalogue import FREE, Catalogue
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
@@ -28,8 +28,8 @@ def follow(parts: Parts, org_id: str) -> None:
             take_over(session, org_id, seen, parts.plans)
 
 
-def take_over(session: Session, org_id: str, seen: domain.Seen, plans: Catalogue) -> domain.Subscription:
-    decide = partial(domain.follow, seen=seen, plans=plans, now=database.now(session))
+def take_over(session: Session, org_id: str, seen: sight.Seen, plans: Catalogue) -> domain.Subscription:
+    decide = partial(sight.follow, seen=seen, plans=plans, now=database.now(session))
     state = store.execute(session, stream(org_id), SUBSCRIPTION, decide)
     ours = update(models.Customer).where(models.Customer.org_id == org_id)
     session.execute(ours.values(payment_url=seen.payment_url))

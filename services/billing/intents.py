@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from services.billing import customers, domain, following, models, projections
 from services.billing.catalogue import Catalogue
-from services.billing.domain import Seen
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
+from services.billing.sight import Seen
 from shared import database, errors, store
 
 KEYS_ARE_KEPT = timedelta(hours=20)  # Stripe forgets idempotency keys after a day

@@ -4,9 +4,10 @@ from typing import Any
 
 from services.billing import customers, domain, stripe_api
 from services.billing.catalogue import FREE, Plan
-from services.billing.domain import Seen, Subscription
+from services.billing.domain import Subscription
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
+from services.billing.sight import Seen
 from shared import clock, store
 
 

@@ -17,8 +17,8 @@ import requests
 import stripe
 
 from services.billing.catalogue import Catalogue, Plan
-from services.billing.domain import Seen
 from services.billing.settings import Settings
+from services.billing.sight import Seen
 from shared import errors, logs
 
 PATIENCE_SECONDS = 8.0

@@ -11,7 +11,7 @@ from services.billing import changes, domain, following, webhooks
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
-from shared import context, database, envelope, inbox, store, worker
+from shared import context, database, envelope, inbox, pruning, store, worker
 
 
 def work(settings: Settings, home: database.Database) -> worker.Work:
@@ -26,6 +26,7 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
             ),
             worker.Timer(name="follow due", every_seconds=10.0, run=lambda _home: following.follow_due(parts)),
             worker.Timer(name="forget webhooks", every_seconds=3600.0, run=webhooks.forget_old),
+            pruning.TIMER,
         ],
     )
 
