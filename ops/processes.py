@@ -3,6 +3,7 @@ What `chatness serve` and `chatness worker` run: services by name, put together 
 """
 
 import signal
+import sys
 import threading
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ from services import access
 from shared import config, database, health, logs, migrate
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
+SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wait 5 ms, Python's usual, for its turn
 log = logs.logger(__name__)
 
 
@@ -76,6 +78,7 @@ def work(names: tuple[str, ...]) -> int:
     """Publish, follow, do jobs and watch the clock for the services named, until SIGTERM."""
     from shared import worker
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     common = ops_settings.load()
     settings = {name: load_service(name) for name in names}
     start_log(f"worker {' '.join(names)}", common, *settings.values())

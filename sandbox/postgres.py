@@ -24,6 +24,7 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "fsync": "on",
     "timezone": "UTC",
+    "track_commit_timestamp": "on",  # tells when a row became visible, for `make bench`
     "jit": "off",  # compiling costs more than our short statements do
     # There are no replicas, so nothing needs to be written or to wake up for them.
     "wal_level": "minimal",

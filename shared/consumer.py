@@ -18,6 +18,7 @@ from shared import context, database, envelope, errors, inbox, logs, rpc_client,
 
 PREFETCH = 100
 SILENCE_SECONDS = 60.0
+ANSWER_SECONDS = 10  # without a limit, a quorum queue that finds no leader would hold us for ever
 PULL_BATCH = 100
 PULL_TIMEOUT_SECONDS = 5.0
 DELIVERY_LIMIT = 20
@@ -70,7 +71,9 @@ class Consumer:
         # Before a message is touched: while our database is away, or the log diverged, messages would only use up
         # their deliveries.
         self._pull()
-        with kombu.Connection(self.amqp_uri, heartbeat=30, connect_timeout=5) as connection:
+        with kombu.Connection(
+            self.amqp_uri, heartbeat=30, connect_timeout=5, transport_options={"read_timeout": ANSWER_SECONDS}
+        ) as connection:
             channel = connection.channel()
             queue = declare(channel, self.inbox.service, self.inbox.producer)
             consumer = kombu.Consumer(

@@ -48,9 +48,15 @@ class Database:
         )
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """A transaction, committed at the end of the block; `now(session)` is the same all through it."""
+    def begin(self, *, durable: bool = True) -> Iterator[Session]:
+        """
+        A transaction, committed at the end of the block; `now(session)` is the same all through it.
+
+        :param durable: False where a crash of PostgreSQL may lose it, because doing it again is harmless
+        """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            if not durable:
+                session.execute(text("SET LOCAL synchronous_commit TO off"))
             session.info["now"] = self.clock.now()
             session.info["clock"] = self.clock
             yield session

@@ -54,6 +54,9 @@ class Place:
     tried: bool = False
 
 
+NOWHERE = Place("", 0, events.GENESIS.hex())  # nothing of that log has been applied yet
+
+
 class Inbox:
     """One service's inbox for one producer. Two at once are harmless: each locks the row first."""
 
@@ -65,9 +68,10 @@ class Inbox:
         self._forgiven: int | None = None  # the position whose last try failed through no fault of its own
 
     def place(self) -> Place:
-        """Where it stands; the first call makes the row."""
+        """Where it stands. Looked at without a lock: whoever applies looks again behind one."""
         with self.database.begin() as session:
-            return _place(self._lock(session))
+            row = session.get(tables.Inbox, self.producer)
+            return NOWHERE if row is None else _place(row)
 
     def take(self, batch: Sequence[envelope.Envelope], *, pulled: bool = False) -> int:
         """
@@ -120,7 +124,7 @@ class Inbox:
 
     def _mark(self, position: int) -> int:
         """Commit that a try begins, so that one that kills the process is counted; gives which try it is."""
-        with self.database.begin() as session:
+        with self.database.begin(durable=False) as session:
             row = self._lock(session)
             if row.attempting != position:
                 row.attempting, row.attempts = position, 1

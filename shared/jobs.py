@@ -51,6 +51,18 @@ def add(session: Session, kind: str, payload: dict[str, Any], *, subject: str, d
     return job_id
 
 
+def add_once(session: Session, kind: str, payload: dict[str, Any], *, subject: str) -> None:
+    """
+    Add a job unless one of this kind waits for the subject already; for work that looks at everything anew.
+
+    The waiting one is held until this transaction ends, so that it cannot begin before it can see what we wrote.
+    """
+    same = (tables.Job.kind == kind) & (tables.Job.subject == subject) & (tables.Job.state == "waiting")
+    waiting = select(tables.Job.id).where(same).limit(1).with_for_update(skip_locked=True)
+    if session.scalar(waiting) is None:
+        add(session, kind, payload, subject=subject)
+
+
 class Runner:
     """Does a service's due jobs, one after another; several runners share the work by skipping locked rows."""
 

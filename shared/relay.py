@@ -43,7 +43,9 @@ class Relay:
         :raises BrokerAway: if a batch was not confirmed; the checkpoint stays before it
         """
         published = 0
-        while batch := self._publish_batch():
+        batch = BATCH
+        while batch == BATCH:
+            batch = self._publish_batch()
             published += batch
         return published
 
@@ -51,7 +53,8 @@ class Relay:
         self.publisher.close()
 
     def _publish_batch(self) -> int:
-        with self.database.begin() as session:
+        # A checkpoint lost in a crash means publishing again, and consumers skip what they know.
+        with self.database.begin(durable=False) as session:
             ours = "SELECT pg_try_advisory_xact_lock(hashtextextended('relay', 0))"
             if not session.scalar(text(ours)):
                 return 0

@@ -73,7 +73,7 @@ def store(session: Session, webhook: Webhook, *, livemode: bool) -> None:
         return
     org_id = customers.org_of(session, webhook.customer_id)
     if org_id:
-        jobs.add(session, "billing.follow", {"org_id": org_id}, subject=org_id)
+        jobs.add_once(session, "billing.follow", {"org_id": org_id}, subject=org_id)
     else:
         log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
 

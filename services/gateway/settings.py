@@ -32,7 +32,7 @@ class Settings:
         "CHATNESS_CONNECTIONS", "how many connections are open at most", parse=config.whole(1, 20_000), default=1000
     )
     request_seconds: int = config.setting(
-        "CHATNESS_REQUEST_SECONDS", "how long a request may take", parse=config.whole(1, 300), default=10
+        "CHATNESS_REQUEST_SECONDS", "how long a request may take", parse=config.whole(1, 300), default=12
     )
     socket_seconds: int = config.setting(
         "CHATNESS_SOCKET_SECONDS",

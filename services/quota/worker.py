@@ -10,7 +10,7 @@ from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import SubscriptionChanged
 from services.quota import bots, boundary, ledger, models, projections
 from services.quota.settings import Settings
-from shared import clock, database, envelope, inbox, store, worker
+from shared import clock, database, envelope, inbox, pruning, store, worker
 
 TURN_BATCH = 200
 
@@ -19,7 +19,7 @@ def work(_settings: Settings, _home: database.Database) -> worker.Work:
     return worker.Work(
         service="quota",
         hears=[inbox.Hears(BILLING, {SubscriptionChanged: on_subscription_changed})],
-        timers=[worker.Timer(name="turn months", every_seconds=1.0, run=turn_months)],
+        timers=[worker.Timer(name="turn months", every_seconds=1.0, run=turn_months), pruning.TIMER],
     )
 
 

@@ -20,7 +20,8 @@ from shared.rpc.publisher import Publisher
 
 log = logs.logger(__name__)
 
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 1.8  # so that who asks us is told within 2 s that a service is away
+CONFIRM_SECONDS = 1.5  # a broker that takes no message by then is away, however long the answer may take
 
 
 class Replies(SharedExtension):  # type: ignore[misc]
@@ -101,12 +102,13 @@ class Client(DependencyProvider):  # type: ignore[misc]
         try:
             with (
                 eventlet.Timeout(deadline - time.time(), too_late),
+                eventlet.Timeout(CONFIRM_SECONDS, publisher.Undelivered("not taken by the broker")) as patience,
                 self.replies.expected() as (correlation_id, answer),
             ):
                 request = rpc_wire.request(
                     arguments, reply_to=self.replies.address, correlation_id=correlation_id, deadline=deadline
                 )
-                settle = partial(self._settle, correlation_id)
+                settle = partial(self._settle, correlation_id, patience)
                 self.publisher.publish(request, routing_key=called, settle=settle, mandatory=True)
                 message = answer.wait()
         except publisher.Undelivered as error:
@@ -114,7 +116,8 @@ class Client(DependencyProvider):  # type: ignore[misc]
             raise rpc_wire.unavailable(self.service) from error
         return rpc_wire.read_reply(message, called=called)
 
-    def _settle(self, correlation_id: str, failure: Exception | None) -> None:
+    def _settle(self, correlation_id: str, patience: eventlet.Timeout, failure: Exception | None) -> None:
+        patience.cancel()
         if failure is not None:
             self.replies.failed(correlation_id, failure)
 

@@ -8,11 +8,11 @@ import eventlet
 import flask
 from marshmallow import Schema, fields, validate
 
-from services.gateway import problems, routing, schemas
+from services.gateway import pagination, problems, routing, schemas
 
 routes = routing.Routes("billing", "Plans, the subscription and its invoices. For the org's owner.")
 
-CHANGE_SECONDS = 9.0  # billing itself gives up on Stripe after 8
+CHANGE_SECONDS = 10.5  # billing waits 1.5 s for its turn, and 8 s for Stripe
 APPLIED_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 WEBHOOK_BYTES = 1_000_000
@@ -144,6 +144,18 @@ class Preview(Schema):
     limits = fields.Nested(Limits, required=True)
 
 
+class Invoice(Schema):
+    id = fields.String(required=True)
+    number = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True)
+    total_cents = fields.Integer(required=True)
+    amount_due_cents = fields.Integer(required=True)
+    currency = fields.String(required=True)
+    created_at = schemas.Moment(required=True)
+    url = fields.String(required=True, allow_none=True, metadata={"description": "the invoice's page at Stripe"})
+    pdf_url = fields.String(required=True, allow_none=True)
+
+
 class Url(Schema):
     url = fields.String(required=True)
 
@@ -230,6 +242,22 @@ def get_change(change_id: str) -> Any:
 def preview_change(body: dict[str, Any]) -> Any:
     """Show what a change would cost and do, without doing it."""
     return flask.g.services.billing.with_timeout(CHANGE_SECONDS).preview(**body)
+
+
+@routes.operation(
+    "GET",
+    "/v1/invoices",
+    permission="billing:manage",
+    query=pagination.PageQuery,
+    answers={200: pagination.page_of(Invoice)},
+    refusals={"stripe_unavailable": 503},
+)
+def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
+    """List the org's invoices as Stripe keeps them, the newest first."""
+    billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
+    found = billing.list_invoices(limit=query["limit"], after=pagination.position(query) or "")
+    invoices = found["invoices"]
+    return pagination.page(invoices, next_position=invoices[-1]["id"] if found["has_more"] else None)
 
 
 @routes.operation(

@@ -110,6 +110,7 @@ CREATE TABLE jobs (
     created_at timestamptz NOT NULL
 );
 CREATE INDEX jobs_to_do ON jobs (due_at) WHERE state IN ('waiting', 'running');
+CREATE INDEX jobs_waiting ON jobs (subject, kind) WHERE state = 'waiting';
 CREATE TABLE personal (
     id text NOT NULL,
     version bigint NOT NULL,
