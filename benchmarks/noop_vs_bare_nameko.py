@@ -86,7 +86,7 @@ def _serve(role: str) -> int:
     serve.green()
     from services.gateway.settings import Settings
 
-    logs.configure(role, "ERROR")
+    logs.configure(role, level="ERROR")
     settings = config.load(Settings)
     address = f"{settings.host}:{settings.port}"
     classes = [_bare_service()] if role == "bare" else _gateway_and_secrets()
