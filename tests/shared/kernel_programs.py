@@ -1,0 +1,62 @@
+"""
+Programs that end in the middle of something, to be run as processes of their own.
+
+    python -m tests.shared.kernel_programs take DATABASE_URL LOG_FILE POSITION
+        applies a log, and is killed while it handles the event at a position
+    python -m tests.shared.kernel_programs add DATABASE_URL STREAM
+        appends an event, and is killed when it is committed
+    python -m tests.shared.kernel_programs job DATABASE_URL
+        takes a job, and is killed while it does it
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Never
+
+from shared import clock, database, envelope, jobs
+from tests.shared import kernel
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> int:
+    """The exit code of one of the programs: that of SIGKILL is -9."""
+    command = [sys.executable, "-m", "tests.shared.kernel_programs", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=60, stderr=subprocess.DEVNULL).returncode
+
+
+def take(home: database.Database, log_file: str, position: str) -> None:
+    log = [envelope.from_json(document) for document in json.loads(Path(log_file).read_text())]
+
+    def failing(_fact: kernel.Added, event: envelope.Envelope) -> None:
+        if event.position == int(position):
+            die()
+
+    kernel.Listener(home, failing).inbox.take(log)
+
+
+def add(home: database.Database, stream: str) -> None:
+    kernel.add(home, stream, 1)
+    die()
+
+
+def job(home: database.Database) -> None:
+    def do(_job_id: str, _payload: dict[str, Any]) -> None:
+        die()
+
+    jobs.Runner(home, {"mail": do}).run_due(threading.Event())
+
+
+def die() -> Never:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nobody survives this")
+
+
+if __name__ == "__main__":
+    program, url, *rest = sys.argv[1:]
+    {"take": take, "add": add, "job": job}[program](database.Database(url, clock.Clock()), *rest)

@@ -1,0 +1,182 @@
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from sandbox import ports
+from shared import clock, context, database, doors, errors, store, tables
+from tests.shared import kernel
+from tests.shared.kernel import COUNTER, Added, Total
+
+ADA = context.Actor(kind="person", id="acc_ada", org_id="org_1")
+STREAM = "counter-org_1"
+
+
+def render(session: Any, *, stream: str) -> dict[str, Any]:
+    return {"stream": stream, "total": session.get_one(Total, stream).total}
+
+
+def render_repeat(session: Any, *, stream: str) -> dict[str, Any]:
+    return {**render(session, stream=stream), "repeated": True}
+
+
+class Counting(doors.Service):
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.conflicts = 0  # how many version conflicts there are to come
+
+    def _add(self, session: Any, by: int) -> dict[str, Any]:
+        self.runs += 1
+        store.execute(session, STREAM, COUNTER, lambda _total: [Added(by=by)])
+        if self.conflicts:
+            self.conflicts -= 1
+            raise store.VersionConflict(STREAM)
+        return {"stream": STREAM}
+
+    @doors.command("counters:write", answer=render)
+    def add(self, session: Any, *, by: int) -> dict[str, Any]:
+        return self._add(session, by)
+
+    @doors.command("counters:write", answer=render, repeat=render_repeat, secret=("password",))
+    def add_secretly(self, session: Any, *, by: int, password: str) -> dict[str, Any]:
+        return self._add(session, by)
+
+    @doors.query("counters:read")
+    def get(self, session: Any, *, stream: str) -> dict[str, Any]:
+        return render(session, stream=stream)
+
+    @doors.opened("counters:write")
+    def add_in_two_steps(self, *, by: int) -> int:
+        for _ in range(2):
+            with self.house.database.begin() as session:
+                self._add(session, by)
+        return by
+
+
+def authorise(actor: context.Actor, permission: str) -> None:
+    if actor != ADA and not (actor.kind == "service" and permission == "log:read"):
+        raise errors.Forbidden("not_allowed")
+
+
+@pytest.fixture
+def counting(home: database.Database) -> Counting:
+    return at(home)
+
+
+@pytest.fixture(autouse=True)
+def as_ada():
+    with context.use(actor=ADA):
+        yield
+
+
+def at(home: database.Database) -> Counting:
+    service = Counting()
+    service.house = doors.House(database=home, authorise=authorise, fingerprint_key=b"k" * 32, settings=None)
+    return service
+
+
+class TestCommand:
+    def test_runs_once_and_renders_its_answer_anew_at_each_repeat(self, counting, home):
+        first = counting.add("cmd_1", by=5)
+        counting.add("cmd_2", by=2)
+
+        assert first == {"stream": STREAM, "total": 5}
+        assert counting.add("cmd_1", by=5) == {"stream": STREAM, "total": 7}
+        assert len(kernel.read(home, STREAM)) == 2
+
+    def test_may_answer_a_repeat_in_another_way(self, counting):
+        assert counting.add_secretly("cmd_1", by=5, password="one") == {"stream": STREAM, "total": 5}
+        assert counting.add_secretly("cmd_1", by=5, password="one")["repeated"] is True
+
+    def test_does_not_tell_two_bodies_apart_by_what_is_secret(self, counting):
+        counting.add_secretly("cmd_1", by=5, password="one")
+
+        assert counting.add_secretly("cmd_1", by=5, password="other")["repeated"] is True
+        with pytest.raises(errors.Invalid):
+            counting.add_secretly("cmd_1", by=6, password="one")
+
+    def test_keeps_the_same_id_apart_on_two_doors(self, counting):
+        counting.add("cmd_1", by=5)
+
+        assert counting.add_secretly("cmd_1", by=5, password="one") == {"stream": STREAM, "total": 10}
+
+    def test_tries_again_after_a_version_conflict_and_leaves_nothing_of_the_first_try(self, counting, home):
+        counting.conflicts = 3
+
+        assert counting.add("cmd_1", by=5) == {"stream": STREAM, "total": 5}
+
+        assert counting.runs == 4
+        assert len(kernel.read(home, STREAM)) == 1
+
+    def test_gives_up_after_three_more_tries(self, counting, home):
+        counting.conflicts = 4
+
+        with pytest.raises(errors.Conflict) as refusal:
+            counting.add("cmd_1", by=5)
+
+        assert refusal.value.code == "changed_meanwhile"
+        assert counting.runs == 4
+        assert kernel.count(home, tables.Command) == 0
+
+    def test_writes_nothing_when_the_answer_cannot_be_rendered(self, counting, home):
+        """Or the repeat would never find out what happened."""
+        with home.begin() as session:
+            session.execute(insert(Total).values(stream="counter-other", total=0))
+        counting._add = lambda _session, _by: {"stream": "counter-nowhere"}
+
+        with pytest.raises(Exception, match="No row"):
+            counting.add("cmd_1", by=5)
+
+        assert kernel.count(home, tables.Command) == 0
+
+
+class TestQuery:
+    def test_gives_what_the_method_gives(self, counting):
+        counting.add("cmd_1", by=5)
+
+        assert counting.get(stream=STREAM) == {"stream": STREAM, "total": 5}
+
+
+class TestOpened:
+    def test_lets_the_method_commit_by_itself(self, counting, home):
+        assert counting.add_in_two_steps(by=5) == 5
+
+        assert len(kernel.read(home, STREAM)) == 2
+
+
+class TestReadLog:
+    def test_gives_other_services_the_log_and_nobody_else(self, counting, home):
+        (event,) = kernel.publish(home, STREAM)
+        question = {"after": 0, "hash": "", "limit": 10}
+
+        with context.use(actor=context.Actor(kind="service", id="listening")):
+            assert counting.read_log(**question) == {"events": [event.to_json()], "head": 1}
+        with context.use(actor=context.Actor(kind="person", id="acc_bob")), pytest.raises(errors.Forbidden):
+            counting.read_log(**question)
+
+
+CALLS = [
+    ("add", ("cmd_1",), {"by": 1}),
+    ("get", (), {"stream": STREAM}),
+    ("add_in_two_steps", (), {"by": 1}),
+    ("read_log", (), {"after": 0, "hash": "", "limit": 1}),
+]
+
+
+@pytest.mark.parametrize("method, positional, named", CALLS, ids=[call[0] for call in CALLS])
+class TestEveryDoor:
+    def test_asks_first_whether_the_actor_may(self, counting, home, method, positional, named):
+        with context.use(actor=context.Actor(kind="person", id="acc_bob")), pytest.raises(errors.Forbidden):
+            getattr(counting, method)(*positional, **named)
+
+        assert (counting.runs, kernel.count(home, tables.Event)) == (0, 0)
+
+    def test_says_that_it_is_unavailable_while_the_database_is_away(self, method, positional, named):
+        away = database.Database(f"postgresql+psycopg2://nobody@127.0.0.1:{ports.free()}/none", clock.Clock())
+        actor = ADA if method != "read_log" else context.Actor(kind="service")
+        with context.use(actor=actor), pytest.raises(errors.Unavailable) as refusal:
+            getattr(at(away), method)(*positional, **named)
+
+        assert refusal.value.code == "database_unavailable"

@@ -1,0 +1,56 @@
+"""Many clients who ask at the same moment, each on a connection of its own."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A POST request."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+
+
+def ask_at_once(posts: Sequence[Post]) -> list[Answer]:
+    """All connections first, then all requests, then all answers, in the order of the requests."""
+    return asyncio.run(_ask_all(posts))
+
+
+async def _ask_all(posts: Sequence[Post]) -> list[Answer]:
+    connections = await asyncio.gather(*(_connect(post.url) for post in posts))
+    return await asyncio.gather(
+        *(_ask(*connection, post) for connection, post in zip(connections, posts, strict=True))
+    )
+
+
+async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    place = urlsplit(url)
+    return await asyncio.open_connection(place.hostname, place.port)
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, post: Post) -> Answer:
+    place = urlsplit(post.url)
+    headers = {
+        "Host": place.netloc,
+        "Connection": "close",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(post.body)),
+        **post.headers,
+    }
+    lines = [f"POST {place.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    writer.write("\r\n".join(lines).encode() + post.body)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return Answer(int(head.split()[1]), json.loads(body))

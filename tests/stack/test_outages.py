@@ -1,0 +1,164 @@
+"""A part is away: exact answers meanwhile, and nobody restarts anything when it is back."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from tests.stack.stacks import Org, Private, Process, Running, eventually
+
+ANSWER_SECONDS = 2.0
+RECOVERY_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def org(private: Private) -> Org:
+    org = private.stack.sign_up()
+    org.subscribe("starter", limit=2000)
+    return org
+
+
+Ask = Callable[[Org], requests.Response]
+ROUTES: dict[str, Ask] = {
+    "a message": lambda org: org.send("msg_during"),
+    "usage": lambda org: org.owner.ask("GET", "/v1/usage"),
+    "a bot": lambda org: org.owner.ask("PATCH", f"/v1/bots/{org.bot_id}", {"name": "Charles"}),
+    "a sign-in": lambda org: org.stack.api.ask("POST", "/v1/sessions", {"email": org.email, "password": "wrong"}),
+    "a secret": lambda org: org.owner.ask("POST", "/v1/secrets", {"name": "another"}),
+    "a change of plan": lambda org: org.owner.ask("DELETE", "/v1/subscription/scheduled-change"),
+    "a webhook": lambda org: org.stack.api.ask("POST", "/v1/stripe/webhook", {}),
+}
+QUOTAS_ROUTES = ("a message", "usage", "a bot")
+
+
+def assert_away(answer: requests.Response) -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.elapsed.total_seconds() < ANSWER_SECONDS
+
+
+def works(org: Org, message_id: str) -> bool:
+    """Whether everybody answers again, and a message is counted."""
+    asked = [ask(org).status_code for name, ask in ROUTES.items() if name != "a message"]
+    return 503 not in asked and org.send(message_id).status_code == 201
+
+
+@contextmanager
+def nobody_restarts(stack: Running) -> Iterator[None]:
+    """All processes of the stack live through this."""
+    yield
+    assert [process.name for process in stack.processes.values() if not process.lives] == []
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process stands still and keeps its connections open."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+class TestWithoutRabbitMQ:
+    def test_every_route_answers_503_soon_and_works_again_when_it_is_back(self, private: Private, org: Org) -> None:
+        with nobody_restarts(private.stack):
+            private.rabbitmq.kill()
+            for ask in ROUTES.values():
+                assert_away(ask(org))
+            private.rabbitmq.start()
+
+            eventually(lambda: works(org, "msg_after_rabbitmq"), "it did not recover", seconds=RECOVERY_SECONDS)
+
+    def test_that_answers_nobody_every_route_answers_503_soon(self, private: Private, org: Org) -> None:
+        assert private.rabbitmq.pid is not None
+        with nobody_restarts(private.stack):
+            with frozen(private.rabbitmq.pid):
+                for ask in ROUTES.values():
+                    assert_away(ask(org))
+
+            eventually(lambda: works(org, "msg_after_frost"), "it did not recover", seconds=RECOVERY_SECONDS)
+
+
+class TestWithoutPostgreSQL:
+    def test_every_route_answers_503_soon_and_works_again_when_it_is_back(self, private: Private, org: Org) -> None:
+        with nobody_restarts(private.stack):
+            private.postgres.kill()
+            for name, ask in ROUTES.items():
+                if name != "a webhook":  # without a signature it is refused before there is anything to store
+                    assert_away(ask(org))
+            private.postgres.start()
+
+            eventually(lambda: works(org, "msg_after_postgres"), "it did not recover", seconds=RECOVERY_SECONDS)
+
+
+class TestWithoutQuota:
+    def test_its_routes_answer_503_soon_and_the_others_work(self, private: Private, org: Org) -> None:
+        quota = private.stack.processes["quota"]
+        quota.kill()
+        try:
+            for name, ask in ROUTES.items():
+                if name in QUOTAS_ROUTES:
+                    assert_away(ask(org))
+                else:
+                    assert ask(org).status_code != 503, name
+        finally:
+            quota.restart()
+
+        assert works(org, "msg_after_quota")
+
+    def test_the_message_that_was_refused_is_counted_once_when_asked_again(self, private: Private, org: Org) -> None:
+        quota = private.stack.processes["quota"]
+        used = org.usage()["used"]
+        quota.kill()
+        try:
+            refused = org.program.ask("POST", "/v1/messages", {"bot_id": org.bot_id})
+        finally:
+            quota.restart()
+
+        admitted = [org.send(refused.json()["id"]) for _ in range(2)]
+
+        assert [answer.status_code for answer in admitted] == [201, 201]
+        assert org.usage()["used"] == used + 1
+
+
+class TestAWorkerThatIsKilled:
+    @pytest.fixture
+    def worker(self, private: Private) -> Process:
+        return private.stack.processes["worker"]
+
+    def test_after_the_commit_publishes_when_it_starts_again_once(
+        self, private: Private, org: Org, worker: Process
+    ) -> None:
+        resets = len(private.stack.events("quota", "quota.QuotaReset", org.id))
+        worker.pause()
+        changed = org.change_plan("growth")
+        worker.kill()
+        assert (changed.status_code, changed.json()["limits_applied"]) == (200, False)
+        assert (org.subscription()["plan"], org.usage()["limit"]) == ("growth", 2000)
+
+        worker.restart()
+
+        eventually(lambda: org.usage()["limit"] == 10000, "the event was lost")
+        assert len(private.stack.events("quota", "quota.QuotaReset", org.id)) == resets + 1
+
+    def test_and_a_broker_that_restarts_meanwhile_lose_nothing(
+        self, private: Private, org: Org, worker: Process
+    ) -> None:
+        worker.kill()
+        changed = org.change_plan("scale")
+        assert changed.status_code == 200, changed.text
+        private.rabbitmq.stop()
+        private.rabbitmq.start()
+        eventually(lambda: works(org, "msg_after_restart"), "it did not recover", seconds=RECOVERY_SECONDS)
+        assert (changed.json()["limits_applied"], org.usage()["limit"]) == (False, 10000)
+
+        worker.restart()
+
+        eventually(lambda: org.usage()["limit"] == 100_000, "the event was lost", seconds=RECOVERY_SECONDS)
+        changes = private.stack.events("quota", "quota.LimitChanged", org.id)
+        assert len(changes) == len({bytes(change.data) for change in changes})
