@@ -26,7 +26,10 @@ def _api_key(text: str) -> str:
 
 def _catalogue(text: str) -> Path:
     file = Path(text)
-    catalogue.load(file)
+    try:
+        catalogue.load(file)
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from None
     return file
 
 

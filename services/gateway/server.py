@@ -19,7 +19,7 @@ from nameko import containers, extensions
 from nameko.web import server as nameko_server
 
 from services.gateway import protocol
-from shared import logs
+from shared import config, logs
 
 log = logs.logger(__name__)
 
@@ -47,6 +47,18 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
     @property
     def bind_addr(self) -> tuple[str, int]:
         return self.settings.host, self.settings.port
+
+    def start(self) -> None:
+        """If the address is taken, or not ours, the process ends."""
+        try:
+            super().start()
+        except OSError as error:
+            place = f"{self.settings.host}:{self.settings.port}"
+            reason = config.BadConfiguration(
+                f"CHATNESS_HOST, CHATNESS_PORT: no listening on {place}: {error.strerror}"
+            )
+            # Not raised: eventlet would print a traceback for each green thread that waits for this one.
+            eventlet.spawn_n(self.container.kill, (type(reason), reason, None))
 
     def get_wsgi_app(self) -> Application:
         (site,) = self._providers

@@ -6,9 +6,11 @@ from typing import Any
 
 import eventlet
 import flask
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
-from services.gateway import pagination, problems, routing, schemas
+from services.gateway import pagination, problems, routing
+from services.gateway.routes import billing_schemas
+from shared import errors
 
 routes = routing.Routes("billing", "Plans, the subscription and its invoices. For the org's owner.")
 
@@ -17,7 +19,6 @@ APPLIED_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 WEBHOOK_BYTES = 1_000_000
 
-TIMING = validate.OneOf(["now", "period_end"])
 REFUSALS = {
     "card_declined": 402,
     "authentication_required": 402,
@@ -35,138 +36,15 @@ REFUSALS = {
 }
 
 
-class Plan(Schema):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    price_cents = fields.Integer(required=True)
-    currency = fields.String(required=True)
-    messages_per_month = fields.Integer(required=True)
-    bots = fields.Integer(required=True)
-    rank = fields.Integer(required=True)
-    max_resets_per_month = fields.Integer(required=True)
-
-
-class Plans(Schema):
-    data = fields.List(fields.Nested(Plan), required=True)
-
-
-class Limits(Schema):
-    messages = fields.Integer(required=True)
-    bots = fields.Integer(required=True)
-
-
-class Period(Schema):
-    starts_at = schemas.Moment(required=True)
-    ends_at = schemas.Moment(required=True)
-
-
-class ScheduledChange(Schema):
-    plan = fields.String(required=True)
-    takes_effect_at = schemas.Moment(required=True)
-
-
-class PendingCheckout(Schema):
-    plan = fields.String(required=True)
-    checkout_url = fields.String(required=True)
-    expires_at = schemas.Moment(required=True)
-
-
-class PaymentProblem(Schema):
-    plan = fields.String(required=True)
-    since = schemas.Moment(required=True)
-    grace_until = schemas.Moment(required=True)
-    payment_url = fields.String(required=True, allow_none=True)
-
-
-class Subscription(Schema):
-    plan = fields.String(required=True)
-    status = fields.String(required=True)
-    version = fields.Integer(required=True, metadata={"description": "grows with each change"})
-    limits = fields.Nested(Limits, required=True)
-    period = fields.Nested(Period, required=True, allow_none=True)
-    scheduled_change = fields.Nested(ScheduledChange, required=True, allow_none=True)
-    pending_checkout = fields.Nested(PendingCheckout, required=True, allow_none=True)
-    payment_problem = fields.Nested(PaymentProblem, required=True, allow_none=True)
-
-
-class ShownSubscription(Subscription):
-    resets_left = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "how many changes of plan still reset this month's usage"},
-    )
-
-
-class Change(Schema):
-    plan = fields.String(required=True, validate=validate.Length(1, 64))
-    at = fields.String(
-        validate=TIMING,
-        metadata={"description": "an upgrade: now; a downgrade: now if absent; Free: period_end if absent"},
-    )
-
-
-class CancelQuery(Schema):
-    at = fields.String(validate=TIMING, metadata={"description": "period_end if absent"})
-
-
-class Changed(Schema):
-    subscription = fields.Nested(Subscription)
-    limits_applied = fields.Boolean(metadata={"description": "whether quota counts by the new limits already"})
-    checkout_url = fields.String(metadata={"description": "202: where to pay first"})
-    status_url = fields.String(metadata={"description": "202: Stripe is slow; what becomes of it is shown here"})
-
-
-class ChangeStatus(Schema):
-    id = fields.String(required=True)
-    status = fields.String(
-        required=True, validate=validate.OneOf(["pending", "done", "checkout", "declined", "given_up"])
-    )
-    plan = fields.String(required=True)
-    at = fields.String(required=True)
-    code = fields.String(required=True, allow_none=True)
-    payment_url = fields.String(required=True, allow_none=True)
-    checkout_url = fields.String(required=True, allow_none=True)
-
-
-class NextInvoice(Schema):
-    at = schemas.Moment(required=True)
-    amount_cents = fields.Integer(required=True)
-
-
-class Preview(Schema):
-    plan = fields.String(required=True)
-    at = fields.String(required=True)
-    effective_at = schemas.Moment(required=True)
-    currency = fields.String(required=True)
-    price_today_cents = fields.Integer(required=True)
-    credit_cents = fields.Integer(required=True)
-    next_invoice = fields.Nested(NextInvoice, required=True, allow_none=True)
-    limits = fields.Nested(Limits, required=True)
-
-
-class Invoice(Schema):
-    id = fields.String(required=True)
-    number = fields.String(required=True, allow_none=True)
-    status = fields.String(required=True)
-    total_cents = fields.Integer(required=True)
-    amount_due_cents = fields.Integer(required=True)
-    currency = fields.String(required=True)
-    created_at = schemas.Moment(required=True)
-    url = fields.String(required=True, allow_none=True, metadata={"description": "the invoice's page at Stripe"})
-    pdf_url = fields.String(required=True, allow_none=True)
-
-
-class Url(Schema):
-    url = fields.String(required=True)
-
-
-@routes.operation("GET", "/v1/plans", permission=routing.ANYONE, answers={200: Plans})
+@routes.operation("GET", "/v1/plans", permission=routing.ANYONE, answers={200: billing_schemas.Plans})
 def list_plans() -> dict[str, Any]:
     """List the plans, the smallest first."""
     return {"data": flask.g.services.billing.list_plans()}
 
 
-@routes.operation("GET", "/v1/subscription", permission="billing:manage", answers={200: ShownSubscription})
+@routes.operation(
+    "GET", "/v1/subscription", permission="billing:manage", answers={200: billing_schemas.ShownSubscription}
+)
 def get_subscription() -> dict[str, Any]:
     """Show the org's plan, its limits, and what is scheduled or owed."""
     subscription = flask.g.services.billing.get_subscription()
@@ -177,8 +55,8 @@ def get_subscription() -> dict[str, Any]:
     "PUT",
     "/v1/subscription",
     permission="billing:manage",
-    body=Change,
-    answers={200: Changed, 202: Changed},
+    body=billing_schemas.Change,
+    answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals=REFUSALS,
 )
 def change_plan(body: dict[str, Any]) -> routing.Answer:
@@ -196,8 +74,8 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
     "DELETE",
     "/v1/subscription",
     permission="billing:manage",
-    query=CancelQuery,
-    answers={200: Changed, 202: Changed},
+    query=billing_schemas.CancelQuery,
+    answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals=REFUSALS,
 )
 def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
@@ -210,7 +88,7 @@ def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
     "DELETE",
     "/v1/subscription/scheduled-change",
     permission="billing:manage",
-    answers={200: Changed, 202: Changed},
+    answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals={**REFUSALS, "nothing_scheduled": 409},
 )
 def withdraw_change() -> routing.Answer:
@@ -223,7 +101,7 @@ def withdraw_change() -> routing.Answer:
     "GET",
     "/v1/subscription/changes/<change_id>",
     permission="billing:manage",
-    answers={200: ChangeStatus},
+    answers={200: billing_schemas.ChangeStatus},
     refusals={"unknown_change": 404},
 )
 def get_change(change_id: str) -> Any:
@@ -235,8 +113,8 @@ def get_change(change_id: str) -> Any:
     "POST",
     "/v1/subscription/preview",
     permission="billing:manage",
-    body=Change,
-    answers={200: Preview},
+    body=billing_schemas.Change,
+    answers={200: billing_schemas.Preview},
     refusals=REFUSALS,
 )
 def preview_change(body: dict[str, Any]) -> Any:
@@ -249,7 +127,7 @@ def preview_change(body: dict[str, Any]) -> Any:
     "/v1/invoices",
     permission="billing:manage",
     query=pagination.PageQuery,
-    answers={200: pagination.page_of(Invoice)},
+    answers={200: pagination.page_of(billing_schemas.Invoice)},
     refusals={"stripe_unavailable": 503},
 )
 def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +142,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
     "POST",
     "/v1/billing-portal",
     permission="billing:manage",
-    answers={200: Url},
+    answers={200: billing_schemas.Url},
     refusals={"no_customer": 409, "stripe_unavailable": 503},
 )
 def open_portal() -> Any:
@@ -305,8 +183,12 @@ def _outcome(answer: dict[str, Any]) -> routing.Answer:
 def _limits_applied(version: int) -> bool:
     """Wait a moment for quota to have heard of the change, so that the next request counts by it."""
     deadline = time.monotonic() + APPLIED_SECONDS
-    while flask.g.services.quota.get_usage()["subscription_version"] < version:
-        if time.monotonic() > deadline:
-            return False
-        eventlet.sleep(LOOK_SECONDS)
+    quota = flask.g.services.quota.with_timeout(APPLIED_SECONDS)
+    try:
+        while quota.get_usage()["subscription_version"] < version:
+            if time.monotonic() > deadline:
+                return False
+            eventlet.sleep(LOOK_SECONDS)
+    except errors.Unavailable:
+        return False  # the change is made all the same; quota will hear of it
     return True
