@@ -61,22 +61,26 @@ def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
 
 def found(session: Session, org_id: str) -> Page:
     """The page of an org that may be heard of for the first time."""
-    fresh = postgresql.insert(models.Org).values(
-        org_id=org_id,
-        period="",
-        plan="",
-        message_limit=0,
-        bot_limit=0,
-        max_resets=0,
-        subscription_version=0,
-        generation=0,
-        used=0,
-        stopped=False,
-        ledger_version=0,
-        ledger_hash=events.GENESIS,
-    )
-    session.execute(fresh.on_conflict_do_nothing())
-    return open_page(session, org_id)
+    page = open_pages(session, [org_id]).get(org_id)
+    if page is None:
+        session.execute(postgresql.insert(models.Org).values(org_id=org_id, **_NEW).on_conflict_do_nothing())
+        page = open_page(session, org_id)
+    return page
+
+
+_NEW = {
+    "period": "",
+    "plan": "",
+    "message_limit": 0,
+    "bot_limit": 0,
+    "max_resets": 0,
+    "subscription_version": 0,
+    "generation": 0,
+    "used": 0,
+    "stopped": False,
+    "ledger_version": 0,
+    "ledger_hash": events.GENESIS,
+}
 
 
 def write(session: Session, pages: Iterable[Page]) -> None:

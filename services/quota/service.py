@@ -4,6 +4,7 @@ import time
 from functools import partial
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.quota import admissions, bots, boundary, models, projections
@@ -70,6 +71,12 @@ class QuotaService(doors.Service):
         page = boundary.open_page(session, self.actor.org_id)
         boundary.write(session, [page])
         return {**projections.usage(page.month), "bot_limit": page.bot_limit}
+
+    @doors.query("usage:read")
+    def get_subscription_version(self, session: Session) -> int:
+        """Which version of the subscription quota counts by: a look without a lock, for whoever waits for it."""
+        known = select(models.Org.subscription_version).where(models.Org.org_id == self.actor.org_id)
+        return session.scalar(known) or 0
 
     @doors.query("bots:read")
     def list_bots(self, session: Session, after: str = "", limit: int = 50) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ routes = routing.Routes("billing", "Plans, the subscription and its invoices. Fo
 
 CHANGE_SECONDS = 10.5  # billing waits 1.5 s for its turn, and 8 s for Stripe
 APPLIED_SECONDS = 1.0
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.03
 WEBHOOK_BYTES = 1_000_000
 
 REFUSALS = {
