@@ -40,7 +40,7 @@ def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_
             wanted = wanted.where(tables.Event.name == name)
         with home.begin() as session:
             found += [store.recorded(row) for row in session.scalars(wanted.limit(limit))]
-    newest = sorted(found, key=lambda event: event.recorded_at)[-limit:]
+    newest = sorted(found, key=lambda event: (event.recorded_at, event.version))[-limit:]
     for event in newest:
         click.echo(json.dumps(as_document(event)) if as_json else line(event))
     return 0

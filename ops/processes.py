@@ -8,6 +8,8 @@ import threading
 from importlib import import_module
 from typing import Any
 
+from sqlalchemy import exc
+
 from ops import settings as ops_settings
 from services import access
 from shared import config, database, health, logs, migrate
@@ -76,12 +78,13 @@ def serve_gateway() -> int:
 
 def work(names: tuple[str, ...]) -> int:
     """Publish, follow, do jobs and watch the clock for the services named, until SIGTERM."""
-    from shared import worker
+    from shared import rpc_client, worker
 
     sys.setswitchinterval(SWITCH_SECONDS)
     common = ops_settings.load()
     settings = {name: load_service(name) for name in names}
     start_log(f"worker {' '.join(names)}", common, *settings.values())
+    rpc_client.check_broker(common.amqp_uri)
     workers = []
     for name in names:
         home = open_database(settings[name], common, statement_timeout_seconds=30.0)
@@ -89,9 +92,9 @@ def work(names: tuple[str, ...]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
+    health.serve(common.health_port, {one.work.service: one.is_connected for one in workers})
     for one in workers:
         one.start()
-    health.serve(common.health_port, {one.work.service: one.is_connected for one in workers})
     stopping.wait()
     enders = [threading.Thread(target=one.stop) for one in workers]
     for ender in enders:
@@ -103,8 +106,20 @@ def work(names: tuple[str, ...]) -> int:
 
 
 def migrate_all(names: tuple[str, ...]) -> dict[str, list[str]]:
-    """Bring the databases of the services to this release; gives the revisions that ran."""
-    return {name: migrate.upgrade(load_service(name).database_url, name) for name in names}
+    """
+    Bring the databases of the services to this release; gives the revisions that ran.
+
+    :raises BadConfiguration: if there is no way into one of them
+    """
+    return {name: _migrate(name, load_service(name).database_url) for name in names}
+
+
+def _migrate(name: str, url: str) -> list[str]:
+    try:
+        return migrate.upgrade(url, name)
+    except exc.OperationalError as error:
+        reason = " ".join(str(error.orig).split())  # libpq's own, which may have several lines
+        raise config.BadConfiguration(f"{name.upper()}_DATABASE_URL: {reason}") from None
 
 
 def _work_of(name: str, settings: Any, home: database.Database) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ops import processes
 from sandbox import binaries, infrastructure, ports
+from shared import config
 
 CHATNESS = (sys.executable, "-m", "ops.cli")
 KEYS = ("CHATNESS_KEY", "CURSOR_KEY", "SECRETS_PEPPER", "STRIPE_WEBHOOK_SECRETS")
@@ -63,10 +64,12 @@ def servers(directory: Path, *, port: int | None = None) -> Iterator[Stack]:
 
     :param port: the gateway's; by default what CHATNESS_PORT says, else 8000 if it is free, else any
     :raises Missing: where the machine has neither the programs nor Docker
+    :raises BadConfiguration: for a run directory or a port that cannot be used
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make(directory)
     stack = Stack(directory)
     given = {name: value for name, value in os.environ.items() if value}
+    port = port or _gateway_port(given)
     with ExitStack() as open_servers:
         urls = _servers(open_servers, directory, given)
         stack.environment = {**given, **urls, **_keys(directory, given), **_places(stack, given, port)}
@@ -78,6 +81,13 @@ def servers(directory: Path, *, port: int | None = None) -> Iterator[Stack]:
         }
         stack.save()
         yield stack
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise config.BadConfiguration(f"CHATNESS_RUN: no folder {directory}: {error.strerror}") from None
 
 
 def _servers(open_servers: ExitStack, directory: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -106,22 +116,27 @@ def _keys(directory: Path, given: Mapping[str, str]) -> dict[str, str]:
     return {name: given.get(name, value) for name, value in keys.items()}
 
 
-def _places(stack: Stack, given: Mapping[str, str], port: int | None) -> dict[str, str]:
-    chosen = port or _gateway_port(given)
+def _places(stack: Stack, given: Mapping[str, str], port: int) -> dict[str, str]:
     return {
         "CHATNESS_SANDBOX": "1",
         "CHATNESS_SECRET_MODE": "test",
         "CHATNESS_CLOCK_FILE": str(stack.clock_file),
         "CHATNESS_LOG_FORMAT": given.get("CHATNESS_LOG_FORMAT", "text"),
-        "CHATNESS_PORT": str(chosen),
-        "PUBLIC_URL": given.get("PUBLIC_URL", f"http://127.0.0.1:{chosen}"),
+        "CHATNESS_PORT": str(port),
+        "PUBLIC_URL": given.get("PUBLIC_URL", f"http://127.0.0.1:{port}"),
     }
 
 
 def _gateway_port(given: Mapping[str, str]) -> int:
-    if "CHATNESS_PORT" in given:
-        return int(given["CHATNESS_PORT"])
-    return DEFAULT_PORT if ports.is_free(DEFAULT_PORT) else ports.free()
+    if "CHATNESS_PORT" not in given:
+        return ports.free(wanted=DEFAULT_PORT)
+    try:
+        port = config.whole(1, 65535)(given["CHATNESS_PORT"])
+    except ValueError as error:
+        raise config.BadConfiguration(f"CHATNESS_PORT is not valid: {error}") from None
+    if not ports.is_free(port):
+        raise config.BadConfiguration(f"CHATNESS_PORT: no listening on {port}: something else does, or it may not")
+    return port
 
 
 def _add_outside_world(stack: Stack, given: Mapping[str, str]) -> None:

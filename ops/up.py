@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import requests
 
 from ops import client, processes, stack
-from sandbox import binaries
+from sandbox import binaries, children
 from sandbox import processes as sandbox_processes
 from sandbox.home import Unusable
 from shared import config
@@ -29,14 +30,14 @@ LOGIN = {
 def run() -> int:
     """Gives the exit code: 0 after Ctrl-C, 78 where a setting or a program is missing, 1 if it never got ready."""
     directory = stack.run_directory()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    supervisor = sandbox_processes.Supervisor(directory)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until the supervisor takes the signals
     try:
         with stack.servers(directory) as standing:
-            code = _run(supervisor, standing)
-    except (binaries.Missing, Unusable, config.BadConfiguration) as error:
+            return _run(sandbox_processes.Supervisor(directory), standing)
+    except KeyboardInterrupt:
+        return 0
+    except (binaries.Missing, children.Died, Unusable, config.BadConfiguration) as error:
         config.give_up(str(error))
-    return code
 
 
 def _run(supervisor: sandbox_processes.Supervisor, standing: stack.Stack) -> int:

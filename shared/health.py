@@ -8,14 +8,23 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from shared import config
+
 Checks = Mapping[str, Callable[[], bool]]
 
 
 def serve(port: int, checks: Checks) -> None:
-    """Answer on 127.0.0.1 in the background; with port 0 not at all."""
+    """
+    Answer on 127.0.0.1 in the background; with port 0 not at all.
+
+    :raises BadConfiguration: if the port is taken
+    """
     if port == 0:
         return
-    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(checks))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(checks))
+    except OSError as error:
+        raise config.BadConfiguration(f"CHATNESS_HEALTH_PORT: no listening on {port}: {error.strerror}") from None
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 

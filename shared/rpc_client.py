@@ -10,9 +10,24 @@ from typing import Any
 import amqp
 import kombu
 
-from shared import rpc_wire
+from shared import config, rpc_wire
 
 BROKEN = (amqp.AMQPError, OSError)
+CONNECT_SECONDS = 3.0
+
+
+def check_broker(amqp_uri: str) -> None:
+    """
+    Before the work begins. A broker that is away says nothing against the address.
+
+    :raises BadConfiguration: if the broker refuses us
+    """
+    try:
+        kombu.Connection(amqp_uri, connect_timeout=CONNECT_SECONDS).transport.establish_connection().collect()
+    except (amqp.AccessRefused, amqp.NotAllowed) as error:
+        raise config.BadConfiguration(f"AMQP_URI: RabbitMQ refuses us: {error}") from None
+    except BROKEN:
+        return
 
 
 class BlockingClient:

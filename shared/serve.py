@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared import logs
-from shared.config import EX_CONFIG, BadConfiguration
+from shared.config import BadConfiguration, give_up
 
 log = logs.logger(__name__)
 
@@ -49,7 +49,8 @@ def serve(
     :param config: nameko's configuration, such as WEB_SERVER_ADDRESS
     :param prefetch: calls taken from the queue and not yet answered, at most; by default one per worker
     :param on_stop: what else is to be closed, after the last call
-    :returns: the process's exit code: 0 after a signal, 78 if the broker refuses us, 1 if a service died
+    :returns: the process's exit code: 0 after a signal, 1 if a service died
+    :raises SystemExit: as bad configuration does, if the broker refuses us
     """
     from nameko.runners import ServiceRunner
 
@@ -102,7 +103,7 @@ def _run(runner: Any) -> list[Exception]:
         signal.signal(number, on_signal)
     try:
         runner.start()
-    except OSError as error:  # such as an HTTP address that is in use
+    except OSError as error:  # such as an address that is in use
         return [error]
     _running.append(runner)
     lives = [eventlet.spawn(_death_of, container) for container in runner.containers]
@@ -142,7 +143,6 @@ def _end_hard() -> None:
 def _exit_code(deaths: list[Exception]) -> int:
     for death in deaths:
         if isinstance(death, BadConfiguration):
-            log.error("configuration refused", reason=str(death))
-            return EX_CONFIG
+            give_up(str(death))
         log.error("service died", reason=f"{type(death).__name__}: {death}")
     return 1 if deaths else 0

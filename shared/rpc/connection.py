@@ -129,7 +129,7 @@ class KeptConnection(SharedExtension):  # type: ignore[misc]
             self.lost()
 
     def _give_up(self, error: amqp.AMQPError) -> None:
-        reason = config.BadConfiguration(f"RabbitMQ refuses {self.container.service_name}: {error}")
+        reason = config.BadConfiguration(f"AMQP_URI: RabbitMQ refuses {self.container.service_name}: {error}")
         # In a thread of its own, because killing the container waits for this one.
         eventlet.spawn_n(self.container.kill, (type(reason), reason, None))
 

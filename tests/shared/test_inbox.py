@@ -62,6 +62,13 @@ class TestTake:
 
         assert listener.heard() == places(log)
 
+    def test_puts_a_shuffled_batch_in_order(self, home, listener):
+        log = publish(home, ONE, TWO, ONE)
+
+        assert listener.inbox.take([log[2], log[0], log[1]]) == 3
+
+        assert listener.heard() == places(log)
+
     def test_applies_once_what_two_consumers_get_at_once(self, home, listener):
         log = publish(home, *[ONE, TWO] * 10)
 

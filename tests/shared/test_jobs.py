@@ -159,6 +159,16 @@ class TestRunDue:
         assert len(done) == 20
         assert set(done) == expected
 
+    def test_does_not_wait_for_a_job_that_another_runner_is_taking(self, home):
+        taken, free = add(home, due_at=NOON - timedelta(seconds=1)), add(home)
+        done = []
+
+        with home.begin() as other:
+            other.get(tables.Job, taken, with_for_update=True)
+            run(home, lambda job_id, _payload: done.append(job_id))
+
+        assert done == [free]
+
     @pytest.mark.parametrize("slow_one_fails", [True, False], ids=["fails", "succeeds"])
     def test_lets_a_worker_that_lost_its_lease_undo_nothing(self, home, slow_one_fails):
         job_id = add(home)

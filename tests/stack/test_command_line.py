@@ -1,4 +1,4 @@
-"""The command line on a stack that runs: data on stdout, one JSON document a line where asked for, exact exit codes."""
+"""The command line on a stack that runs: data on stdout, a JSON document a line if asked for, exact exit codes."""
 
 import json
 import os
@@ -143,7 +143,7 @@ def _commands(group: click.Group, *words: str) -> Iterator[tuple[tuple[str, ...]
 
 @pytest.mark.pure
 class TestHelp:
-    @pytest.mark.parametrize("words, command", [*_commands(cli.main)], ids=lambda value: str(value))
+    @pytest.mark.parametrize("words, command", [*_commands(cli.main)], ids=str)
     def test_of_each_command_says_what_it_does(self, words: tuple[str, ...], command: click.Command) -> None:
         assert command.help is not None
         assert command.help[0].isupper()

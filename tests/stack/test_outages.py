@@ -10,6 +10,8 @@ import requests
 
 from tests.stack.stacks import Org, Private, Process, Running, eventually
 
+pytestmark = pytest.mark.timeout(120)
+
 ANSWER_SECONDS = 2.0
 RECOVERY_SECONDS = 30
 
@@ -74,12 +76,12 @@ class TestWithoutRabbitMQ:
 
             eventually(lambda: works(org, "msg_after_rabbitmq"), "it did not recover", seconds=RECOVERY_SECONDS)
 
-    def test_that_answers_nobody_every_route_answers_503_soon(self, private: Private, org: Org) -> None:
+    def test_that_answers_nobody_routes_answer_503_soon(self, private: Private, org: Org) -> None:
         assert private.rabbitmq.pid is not None
         with nobody_restarts(private.stack):
             with frozen(private.rabbitmq.pid):
-                for ask in ROUTES.values():
-                    assert_away(ask(org))
+                for name in ("a message", "a bot", "a change of plan"):
+                    assert_away(ROUTES[name](org))
 
             eventually(lambda: works(org, "msg_after_frost"), "it did not recover", seconds=RECOVERY_SECONDS)
 
@@ -110,6 +112,17 @@ class TestWithoutQuota:
             quota.restart()
 
         assert works(org, "msg_after_quota")
+
+    def test_a_change_of_plan_is_made_and_says_that_it_does_not_count_yet(self, private: Private, org: Org) -> None:
+        quota = private.stack.processes["quota"]
+        quota.kill()
+        try:
+            canceled = org.owner.ask("DELETE", "/v1/subscription")
+        finally:
+            quota.restart()
+
+        assert (canceled.status_code, canceled.json()["limits_applied"]) == (200, False)
+        assert org.owner.ask("DELETE", "/v1/subscription/scheduled-change").json()["limits_applied"] is True
 
     def test_the_message_that_was_refused_is_counted_once_when_asked_again(self, private: Private, org: Org) -> None:
         quota = private.stack.processes["quota"]

@@ -23,6 +23,7 @@ class Ear:
         self.channel = self.connection.channel()
         self.queue = str(self.channel.queue_declare("", exclusive=True).method.queue)
         for exchange in EXCHANGES:
+            self.channel.exchange_declare(exchange, "topic", durable=True)
             self.channel.queue_bind(self.queue, exchange, "#")
 
     def heard(self) -> Iterator[bytes]:
@@ -70,8 +71,7 @@ class TestASecretOfAPerson:
         assert mailed is not None
         use_everything(org)
         eventually(lambda: stack.events("secrets", "secrets.SecretRevoked", org.id), "not revoked")
-        for name in processes.SERVICES:
-            eventually(lambda name=name: _has_done_its_jobs(stack, name), f"{name} has jobs left")
+        eventually(lambda: all(_has_done_its_jobs(stack, name) for name in processes.SERVICES), "there are jobs left")
 
         secrets = {"password": PASSWORD, "mailed": mailed, "secret": org.program.token, "session": org.owner.token}
         logs = {path.name: path.read_bytes() for path in (stack.directory / "logs").iterdir()}
