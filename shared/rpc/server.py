@@ -45,6 +45,8 @@ class Requests(nameko.rpc.RpcConsumer):  # type: ignore[misc]
     no_ack = False
 
     def new_queue(self) -> kombu.Queue:
+        # It goes with the last process that answers, so that callers hear at once that nobody is there.
+        self.queue.auto_delete = True
         return self.queue  # type: ignore[no-any-return]
 
     def subscribed(self, queue: kombu.Queue) -> None:
