@@ -27,8 +27,9 @@ demo: .venv/run.stamp ## play the whole story, showing every event as it happens
 check: lint ## format, lint, types and the tests without servers: a minute
 	@$(BIN)/pytest -q -m pure
 
+# Two processes, each with servers of its own: much of a test's time is waiting for one of them.
 test: lint ## everything once: `check` and the tests with servers
-	@$(BIN)/pytest -q -m 'not soak'
+	@$(BIN)/pytest -q -m 'not soak' -n 2 --dist loadfile
 
 soak: setup-test ## the long programmes
 	@$(BIN)/pytest -q -m soak

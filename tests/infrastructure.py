@@ -17,7 +17,7 @@ import pytest
 from sandbox import binaries, clean, infrastructure
 from sandbox.postgres import PostgresServer
 from sandbox.rabbitmq import RabbitmqServer
-from shared import clock, database, migrate
+from shared import clock, context, database, migrate
 
 VHOSTS_AT_ONCE = 8
 
@@ -28,6 +28,12 @@ def fresh_database(server: PostgresServer, name: str, *, template: str | None = 
     """The URL of a new database, empty or a copy of the template, in place of a former one of that name."""
     server.drop_database(name)
     return server.create_database(name, template=template)
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks() -> None:
+    """A test that plays a request leaves its actor and its deadline in the thread; the next one begins without."""
+    context.enter(context.Context())
 
 
 @pytest.fixture(scope="session")
