@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
+from sqlalchemy.types import ARRAY, Text
 
 from services.quota import boundary, ledger, models, projections
 from shared import context, database, errors
@@ -88,18 +89,31 @@ def _same(message: models.Message, item: Item) -> dict[str, Any]:
     return projections.admission(message)
 
 
+# Joined and not `IN`: a list of pairs is compared one by one where a join looks each up in the key.
+_KNOWN = text("""
+SELECT messages.* FROM unnest(:org_ids, :ids) AS asked (org_id, message_id)
+JOIN messages USING (org_id, message_id)
+""").bindparams(bindparam("org_ids", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Text)))
+
+_REASONS = text("""
+SELECT bots.org_id, bots.bot_id, bots.reasons FROM unnest(:org_ids, :ids) AS asked (org_id, bot_id)
+JOIN bots USING (org_id, bot_id)
+""").bindparams(bindparam("org_ids", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Text)))
+
+
 def _known(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], models.Message]:
-    keys = {item.key for item in items}
-    wanted = select(models.Message).where(tuple_(models.Message.org_id, models.Message.message_id).in_(keys))
-    return {(row.org_id, row.message_id): row for row in session.scalars(wanted)}
+    wanted = _pairs({item.key for item in items})
+    rows = session.scalars(select(models.Message).from_statement(_KNOWN), wanted)
+    return {(row.org_id, row.message_id): row for row in rows}
 
 
 def _pause_reasons(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], list[str]]:
-    keys = {(item.org_id, item.bot_id) for item in items}
-    wanted = select(models.Bot.org_id, models.Bot.bot_id, models.Bot.reasons).where(
-        tuple_(models.Bot.org_id, models.Bot.bot_id).in_(keys)
-    )
-    return {(row.org_id, row.bot_id): row.reasons for row in session.execute(wanted)}
+    wanted = _pairs({(item.org_id, item.bot_id) for item in items})
+    return {(row.org_id, row.bot_id): row.reasons for row in session.execute(_REASONS, wanted)}
+
+
+def _pairs(keys: set[tuple[str, str]]) -> dict[str, list[str]]:
+    return {"org_ids": [org_id for org_id, _ in keys], "ids": [id for _, id in keys]}
 
 
 def _values(message: models.Message) -> dict[str, object]:
