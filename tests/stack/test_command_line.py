@@ -116,7 +116,7 @@ class TestEvents:
                 stderr=subprocess.STDOUT,
             )
         try:
-            eventually(lambda: _revoke_a_secret(org) in shown.read_text(), "nothing was shown")
+            eventually(lambda: _revoke_a_secret(org) and "SecretRevoked" in shown.read_text(), "nothing was shown")
             tail.send_signal(signal.SIGINT)
             code = tail.wait(5)
         finally:
