@@ -96,7 +96,7 @@ class Crowd:
 
     def write(self, number: int) -> int:
         """Gives how many events it committed; now and then it rolls back instead."""
-        dice = random.Random(number)  # noqa: S311
+        dice = random.Random(number)
         committed = 0
         while committed < 15:
             stream, by = dice.choice(self.STREAMS), dice.randint(1, 3)
