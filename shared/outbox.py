@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from shared import database, envelope, errors, events, tables
+from shared import database, envelope, errors, tables
 
 BATCH = 500
 
@@ -74,7 +74,3 @@ def _envelope(producer: str, place: tables.Log, event: tables.Event) -> envelope
         correlation_id=meta["correlation_id"],
         causation_id=meta["causation_id"],
     )
-
-
-def genesis() -> str:
-    return events.GENESIS.hex()

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, BigInteger, Boolean, LargeBinary, Text
 
-from services.quota import ledger, models, projections
+from services.quota import ledger, models
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
 from shared import database, errors, events, store
 
@@ -114,10 +114,6 @@ def ledger_stream(org_id: str, period: str) -> str:
 
 def notice_stream(org_id: str) -> str:
     return f"quota-{org_id}"
-
-
-def roster_stream(org_id: str) -> str:
-    return projections.roster_stream(org_id)
 
 
 def not_ready() -> errors.Unavailable:

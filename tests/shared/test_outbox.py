@@ -135,7 +135,7 @@ class TestPull:
     def test_gives_what_lies_beyond_and_where_the_log_ends(self, home):
         log = kernel.publish(home, STREAM, STREAM, STREAM)
 
-        assert pull(home, 0, outbox.genesis()) == {"events": [event.to_json() for event in log], "head": 3}
+        assert pull(home, 0, events.GENESIS.hex()) == {"events": [event.to_json() for event in log], "head": 3}
         assert pull(home, 1, log[0].hash, limit=1) == {"events": [log[1].to_json()], "head": 3}
         assert pull(home, 3, log[2].hash) == {"events": [], "head": 3}
 
@@ -143,7 +143,7 @@ class TestPull:
     def test_always_gives_something_while_there_is_more(self, home, limit):
         kernel.publish(home, STREAM, STREAM)
 
-        assert len(pull(home, 0, outbox.genesis(), limit=limit)["events"]) == 1
+        assert len(pull(home, 0, events.GENESIS.hex(), limit=limit)["events"]) == 1
 
     @pytest.mark.parametrize("after, hash", [(1, "00" * 32), (1, "nonsense"), (9, "00" * 32), (-1, "00" * 32)])
     def test_refuses_one_who_applied_another_log(self, home, after, hash):
