@@ -12,19 +12,21 @@ from sqlalchemy import exc
 
 from ops import settings as ops_settings
 from services import access
-from shared import config, database, health, logs, migrate
+from shared import config, database, failpoints, health, logs, migrate
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
 SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wait 5 ms, Python's usual, for its turn
 log = logs.logger(__name__)
 
 
-def start_log(process: str, *settings: Any) -> None:
-    """Begin with one line that tells the configuration, secrets blotted out."""
-    common = settings[0]
+def begin(process: str, common: ops_settings.Settings, *settings: Any) -> None:
+    """With one line that tells the configuration, secrets blotted out."""
     logs.configure(process, level=common.log_level, as_text=common.log_format == "text")
-    shown = {name: value for one in settings for name, value in config.shown(one).items()}
+    shown = {name: value for one in (common, *settings) for name, value in config.shown(one).items()}
     log.info("starting", settings=shown)
+    if common.fail_at is not None:
+        place, at = common.fail_at
+        failpoints.arm(place, at=at)
 
 
 def load_service(name: str) -> Any:
@@ -43,7 +45,7 @@ def serve(names: tuple[str, ...]) -> int:
 
     common = ops_settings.load()
     settings = {name: load_service(name) for name in names}
-    start_log(f"serve {' '.join(names)}", common, *settings.values())
+    begin(f"serve {' '.join(names)}", common, *settings.values())
     houses = {
         name: doors.House(
             database=open_database(settings[name], common),
@@ -66,7 +68,7 @@ def serve_gateway() -> int:
 
     common = ops_settings.load()
     settings = config.load(gateway_settings.Settings)
-    start_log("serve gateway", common, settings)
+    begin("serve gateway", common, settings)
     health.serve(common.health_port, {"rpc": nameko_serve.ready})
     return nameko_serve.serve(
         [service.Gateway],
@@ -78,21 +80,22 @@ def serve_gateway() -> int:
 
 def work(names: tuple[str, ...]) -> int:
     """Publish, follow, do jobs and watch the clock for the services named, until SIGTERM."""
-    from shared import rpc_client, worker
+    from shared import rpc_client, watchdog, worker
 
     sys.setswitchinterval(SWITCH_SECONDS)
     common = ops_settings.load()
     settings = {name: load_service(name) for name in names}
-    start_log(f"worker {' '.join(names)}", common, *settings.values())
+    begin(f"worker {' '.join(names)}", common, *settings.values())
     rpc_client.check_broker(common.amqp_uri)
     workers = []
     for name in names:
-        home = open_database(settings[name], common, statement_timeout_seconds=30.0)
+        home = open_database(settings[name], common, statement_timeout_seconds=30.0, lock_timeout_seconds=10.0)
         workers.append(worker.Worker(_work_of(name, settings[name], home), home, common.amqp_uri))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
     health.serve(common.health_port, {one.work.service: one.is_connected for one in workers})
+    watchdog.start()
     for one in workers:
         one.start()
     stopping.wait()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared import clock, config
+from shared import clock, config, failpoints
 
 
 def _key(text: str) -> bytes:
@@ -46,14 +46,22 @@ class Settings:
         parse=config.one_of("json", "text"),
         default="json",
     )
+    fail_at: tuple[str, int] | None = config.setting(
+        "CHATNESS_FAIL_AT",
+        "for tests in the sandbox: the place at which this process ends as if killed, as relay.published:3",
+        parse=failpoints.parse,
+        default=None,
+    )
     log_level: str = config.setting("CHATNESS_LOG_LEVEL", "how much is logged", parse=LEVEL, default="INFO")
 
 
 def load() -> Settings:
-    """:raises BadConfiguration: also for a test clock outside the sandbox"""
+    """:raises BadConfiguration: also for a test clock or a fail point outside the sandbox"""
     settings = config.load(Settings)
     if settings.clock_file is not None and not settings.sandbox:
         raise config.BadConfiguration("CHATNESS_CLOCK_FILE is for the sandbox only (CHATNESS_SANDBOX=1)")
+    if settings.fail_at is not None and not settings.sandbox:
+        raise config.BadConfiguration("CHATNESS_FAIL_AT is for the sandbox only (CHATNESS_SANDBOX=1)")
     return settings
 
 

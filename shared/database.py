@@ -21,16 +21,19 @@ class Database:
     """
     :param url: SQLAlchemy's, with psycopg2: it is green under eventlet, psycopg 3 is not
     :param pool_size: connections kept; as many again may be opened for a rush
+    :param lock_timeout_seconds: how long a statement waits for somebody else's lock; less than the watchdog gives a
+        handler, so that waiting is not taken for hanging
     """
 
     url: str
     clock: clock.Clock
     pool_size: int = 5
     statement_timeout_seconds: float = 5.0
+    lock_timeout_seconds: float = 5.0
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        milliseconds = int(self.statement_timeout_seconds * 1000)
+        statement, lock = (int(one * 1000) for one in (self.statement_timeout_seconds, self.lock_timeout_seconds))
         self.engine = create_engine(
             self.url,
             pool_size=self.pool_size,
@@ -42,7 +45,7 @@ class Database:
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "chatness",
-                "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+                "options": f"-c timezone=UTC -c statement_timeout={statement} -c lock_timeout={lock}"
                 " -c idle_in_transaction_session_timeout=30000",
             },
         )

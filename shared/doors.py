@@ -15,7 +15,7 @@ from typing import Any
 
 from nameko.extensions import DependencyProvider
 
-from shared import commands, context, database, errors, outbox, rpc, store
+from shared import commands, context, database, errors, failpoints, outbox, rpc, store
 
 RETRIES = 3
 Method = Callable[..., Any]
@@ -143,7 +143,9 @@ class _Once:
             commands.remember(
                 session, route=self.route, command_id=self.command_id, fingerprint=mark, outcome=outcome
             )
-            return answer(session, **outcome)
+            answered = answer(session, **outcome)
+        failpoints.reach("command.committed")
+        return answered
 
 
 def with_retries(run: Callable[[], Any]) -> Any:

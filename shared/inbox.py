@@ -14,9 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from shared import context, database, envelope, events, logs, personal, store, tables
+from shared import context, database, envelope, events, failpoints, logs, personal, store, tables, watchdog
 
 MAX_ATTEMPTS = 3
+# Less than PostgreSQL lets a transaction rest: one that it ended would look like a database away, and count nothing.
+HANDLER_SECONDS = 20.0
 FAULTLESS = (*database.TRANSIENT, store.VersionConflict)  # says nothing against the event that was being handled
 log = logs.logger(__name__)
 
@@ -142,7 +144,10 @@ class Inbox:
                 place = _next(place, event, pulled=pulled)
                 self._handle(session, event)
             _move(row, place)
-            return len(newer)
+            session.flush()
+            failpoints.reach("inbox.applied")
+        failpoints.reach("inbox.committed")
+        return len(newer)
 
     def _park(self, event: envelope.Envelope, reason: str, *, pulled: bool) -> int:
         with self.database.begin() as session:
@@ -172,7 +177,8 @@ class Inbox:
         if self._seen(session, event):
             return
         actor = context.Actor(kind="service", id=self.producer, org_id=getattr(fact, "org_id", ""))
-        with context.use(actor=actor, correlation_id=event.correlation_id, causation_id=event.id):
+        request = context.use(actor=actor, correlation_id=event.correlation_id, causation_id=event.id)
+        with request, watchdog.limit(HANDLER_SECONDS, f"{event.name} {event.id}"):
             handler(session, fact, event)
 
     def _seen(self, session: Session, event: envelope.Envelope) -> bool:

@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.orm import Session
 
-from shared import database, ids, logs, store, tables
+from shared import database, failpoints, ids, logs, store, tables, watchdog
 
 LEASE = timedelta(minutes=2)
+EFFECT_SECONDS = 110.0  # less than the lease: who holds on longer would do it beside the next
 MAX_ATTEMPTS = 12
 log = logs.logger(__name__)
 
@@ -104,11 +105,14 @@ class Runner:
             self._give_up(job, "the process ended while it did it")
             return
         started = time.monotonic()
+        failpoints.reach("job.claimed")
         try:
-            self.kinds[job.kind](job.id, job.payload)
+            with watchdog.limit(EFFECT_SECONDS, f"job {job.kind} {job.id}"):
+                self.kinds[job.kind](job.id, job.payload)
         except Exception as error:  # noqa: BLE001  # whatever it was, the job must not be lost
             self._put_back(job, error)
             return
+        failpoints.reach("job.effected")
         self._settle(tables.Job.id == job.id, state="done", payload=None, last_error="")
         log.info("job done", job=job.id, kind=job.kind, milliseconds=round((time.monotonic() - started) * 1000))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from shared import database, envelope, errors, tables
+from shared import database, envelope, errors, failpoints, tables
 
 BATCH = 500
 
@@ -20,6 +20,8 @@ def sequence(home: database.Database) -> int:
         with home.begin() as session:
             now_moved: int = session.execute(text("SELECT sequence_outbox(:batch)"), {"batch": BATCH}).scalar_one()
         moved += now_moved
+        if now_moved:
+            failpoints.reach("outbox.sequenced")
         if now_moved < BATCH:
             return moved
 

@@ -13,7 +13,7 @@ import pika
 from pika.adapters.select_connection import SelectConnection
 from sqlalchemy import select, text, update
 
-from shared import database, envelope, logs, outbox, tables
+from shared import database, envelope, failpoints, logs, outbox, tables
 
 BATCH = 100
 CONFIRM_SECONDS = 10.0
@@ -63,6 +63,7 @@ class Relay:
             if not batch:
                 return 0
             self.publisher.publish(batch)
+            failpoints.reach("relay.confirmed")
             session.execute(update(tables.LogHead).values(published=batch[-1].position))
         log.debug("published", service=self.service, position=batch[-1].position, events=len(batch))
         return len(batch)
@@ -179,6 +180,7 @@ class _Link:
         if isinstance(frame.method, pika.spec.Basic.Nack):
             self._failed(self.channel, "refused by the broker")
             return
+        failpoints.reach("relay.published")
         tag = frame.method.delivery_tag
         self.unconfirmed = (
             {sent for sent in self.unconfirmed if sent > tag} if frame.method.multiple else (self.unconfirmed - {tag})

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.quota import admissions, bots, boundary, models, projections
-from shared import context, database, doors, errors, ids, logs, personal, store
+from shared import context, database, doors, errors, failpoints, ids, logs, personal, store
 
 log = logs.logger(__name__)
 
@@ -40,6 +40,7 @@ class QuotaService(doors.Service):
         allowed = [item for index, item in enumerate(items) if index not in refusals]
         with self.house.database.begin() as session:
             answers = iter(admissions.admit(session, allowed) if allowed else [])
+        failpoints.reach("admission.committed")
         return [refusals[index] if index in refusals else next(answers) for index in range(len(items))]
 
     def _admit_alone(self, item: admissions.Item) -> admissions.Answer:

@@ -1,0 +1,61 @@
+"""
+Ends the process when a piece of work does not end. A thread that hangs cannot be stopped, only its process; whoever
+starts it again finds in the database that this was tried, and after three tries goes on without it.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from shared import logs
+
+EX_SOFTWARE = 70  # sysexits.h: an internal software error
+LOOK_SECONDS = 0.5
+log = logs.logger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    name: str
+    until: float  # on the monotonic clock
+    seconds: float
+
+
+_at_work: dict[int, Work] = {}  # by thread, each of which writes its own entry only
+
+
+@contextmanager
+def limit(seconds: float, name: str) -> Iterator[None]:
+    """The block must end in time, where a watch is kept. Blocks of one thread do not nest."""
+    thread = threading.get_ident()
+    _at_work[thread] = Work(name, time.monotonic() + seconds, seconds)
+    try:
+        yield
+    finally:
+        del _at_work[thread]
+
+
+def start() -> None:
+    """Keep watch over this process from now on."""
+    threading.Thread(target=_watch, name="watchdog", daemon=True).start()
+
+
+def _watch() -> None:
+    while True:
+        time.sleep(LOOK_SECONDS)
+        now = time.monotonic()
+        for thread, work in list(_at_work.items()):
+            if now > work.until:
+                _end(thread, work)
+
+
+def _end(thread: int, work: Work) -> None:
+    frame = sys._current_frames().get(thread)
+    where = traceback.format_stack(frame) if frame else []
+    log.critical("work does not end; ending the process", work=work.name, seconds=work.seconds, stack=where)
+    os._exit(EX_SOFTWARE)
