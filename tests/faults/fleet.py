@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sandbox import children
 from shared import context, database, errors, ids, rpc_client
@@ -104,6 +105,10 @@ class Fleet:
         }
         member = self.members[name] = Member(name, given, self.directory / f"{name}.log")
         return member
+
+    @property
+    def vhost(self) -> str:
+        return urlsplit(self.amqp_uri).path[1:]
 
     @property
     def effects(self) -> Path:
