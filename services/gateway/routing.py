@@ -8,7 +8,9 @@ cost as much as the rest of it together.
 
 import functools
 import json
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +28,7 @@ from shared import context, ids
 
 ANYONE = "anyone"
 ANY_TOKEN = "any token"  # noqa: S105
+ANSWER_SECONDS = 1.7  # all that a request may wait for services: that one is away is said within 2 s
 
 COMMAND = {"idempotency_in_progress": 409, "changed_meanwhile": 409, "idempotency_key_reused": 422}
 """What every command may answer, because it is done once per Idempotency-Key."""
@@ -60,6 +63,7 @@ class Operation:
     :param query: the view gets the checked query parameters as `query`
     :param refusals: status by code: those that this route adds to the common ones
     :param body_bytes: how large a body may be here, where it is not the setting's
+    :param seconds: how long the services may take in all, where somebody outside is waited for
     """
 
     method: str
@@ -70,6 +74,7 @@ class Operation:
     query: Schema | None = None
     refusals: Mapping[str, int] = field(default_factory=dict)
     body_bytes: int | None = None
+    seconds: float = ANSWER_SECONDS
 
     @property
     def all_refusals(self) -> dict[str, int]:
@@ -79,6 +84,12 @@ class Operation:
 def actor() -> context.Actor:
     """Who asks; see `authentication`."""
     return context.current().actor
+
+
+def deadline() -> float:
+    """When this request is to be answered, in seconds since the epoch."""
+    until = context.current().deadline
+    return math.inf if until is None else until
 
 
 class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -157,6 +168,7 @@ def _door(view: View, operation: Operation) -> View:
 
     @functools.wraps(view)
     def door(**arguments: Any) -> werkzeug.Response:
+        _start_the_clock(operation.seconds)
         if permission != ANYONE:
             _admit(permission)
         flask.g.command_id = _command_id()
@@ -175,6 +187,10 @@ def _door(view: View, operation: Operation) -> View:
         return _render(answer, status, dumps[status])
 
     return door
+
+
+def _start_the_clock(seconds: float) -> None:
+    context.enter(replace(context.current(), deadline=min(deadline(), time.time() + seconds)))
 
 
 def _admit(permission: str) -> None:
@@ -214,8 +230,11 @@ def read_body() -> bytes:
     """The whole body, in the time a client has to send it, however it drips in."""
     seconds = flask.current_app.config["SETTINGS"].socket_seconds
     too_slow = problems.Problem(status=408, code="request_timeout", detail="The body did not arrive in time.")
+    started = time.time()
     with eventlet.Timeout(seconds, too_slow):
         raw = flask.request.get_data(cache=False)
+    # The client's own time is not the services'.
+    context.enter(replace(context.current(), deadline=deadline() + time.time() - started))
     if flask.request.content_length is None and len(raw) == flask.request.max_content_length:
         raise exceptions.RequestEntityTooLarge  # of a chunked body, werkzeug silently leaves out what is beyond
     return raw

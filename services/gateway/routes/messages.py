@@ -1,7 +1,5 @@
 """Messages: each asks before it is sent, and counts once."""
 
-import math
-import time
 from typing import Any
 
 import flask
@@ -10,8 +8,6 @@ from services.gateway import routing, schemas
 from shared import context, errors, ids
 
 routes = routing.Routes("messages", "Each message asks before it is sent, and counts once.")
-
-ANSWER_SECONDS = 1.8  # quota is asked twice within it; then it is away, which is said within 2 s
 
 
 @routes.operation(
@@ -35,16 +31,14 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     The same id asked again gets the same answer. After a 503 ask again with the `id` that it carries: then the
     message is counted once, whatever became of the first request.
     """
-    now = context.current()
-    deadline = min(now.deadline or math.inf, time.time() + ANSWER_SECONDS)
     item = {
         "id": body.get("id") or _own_id(),
         "bot_id": body["bot_id"],
-        "actor": now.actor.to_json(),
-        "deadline": deadline,
+        "actor": routing.actor().to_json(),
+        "deadline": routing.deadline(),
     }
     try:
-        admission = flask.g.services.admissions.admit(item, deadline=deadline)
+        admission = flask.g.services.admissions.admit(item, deadline=item["deadline"])
     except errors.LimitReached as refusal:
         details = {**refusal.details, "upgrade_url": f"{flask.current_app.config['SETTINGS'].public_url}/billing"}
         raise errors.LimitReached(refusal.code, refusal.message, details) from None
