@@ -8,8 +8,9 @@ import pytest
 from tests.faults.fleet import Fleet
 from tests.faults.history import Tap
 from tests.shared.conftest import emptied_databases, home_of_its_own, new_home
+from tests.stack.stacks import private
 
-__all__ = ["emptied_databases", "home_of_its_own", "new_home"]
+__all__ = ["emptied_databases", "home_of_its_own", "new_home", "private"]
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+import pika.exceptions
 
 from sandbox.postgres import PostgresServer
 from sandbox.rabbitmq import RabbitmqServer
@@ -191,11 +194,12 @@ def a_clock_that_jumps(programme: Programme) -> None:
 
 def a_queue_that_is_emptied_or_deleted(programme: Programme) -> None:
     programme.load()
-    with broker.channel(programme.rabbitmq.uri_of(programme.fleet.vhost)) as channel:
-        if programme.chance.random() < 0.5:
-            channel.queue_purge(QUEUE)
-        else:
-            channel.queue_delete(QUEUE)
+    disturb = programme.chance.choice(["queue_purge", "queue_delete"])
+    with (
+        suppress(pika.exceptions.ChannelClosedByBroker),  # nobody has declared it again yet
+        broker.channel(programme.fleet.amqp_uri) as channel,
+    ):
+        getattr(channel, disturb)(QUEUE)
     programme.load()
 
 

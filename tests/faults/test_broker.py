@@ -1,0 +1,97 @@
+"""RabbitMQ taken away, filled up, emptied and reset while the stack is used: everything converges by itself."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.faults import report, services
+from tests.faults.load import Load
+from tests.shared import broker
+from tests.stack.stacks import Org, Private, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+RECOVERY_SECONDS = 30
+QUEUES = ("quota.from.billing", "billing.from.accounts")
+
+
+@pytest.fixture(scope="module")
+def org(private: Private) -> Org:
+    org = private.stack.sign_up()
+    org.subscribe("scale", limit=100_000)
+    return org
+
+
+@contextmanager
+def used(private: Private, org: Org) -> Iterator[Load]:
+    """The stack under load through the block; afterwards nothing is lost, repeated, slow, or down."""
+    with Load(org).going_on() as load:
+        load.is_served()
+        yield load
+        load.is_served(seconds=RECOVERY_SECONDS)
+        newcomer = private.stack.sign_up()  # from accounts to billing to quota, by events
+    load.assert_answers_are_sound()
+    load.assert_nothing_lost_and_nothing_done_twice()
+    services.settle(private.stack)
+    assert newcomer.usage()["limit"] == 200
+    assert [process.name for process in private.stack.processes.values() if not process.lives] == []
+
+
+def refused(load: Load) -> None:
+    """From soon on, as long as the broker is away, every command is refused, in time."""
+    at = time.monotonic()
+    eventually(lambda: load.statuses(since=at)[503] > 5, "commands are not refused")
+
+
+class TestRabbitMQ:
+    def test_killed_and_restarted_under_load(self, private: Private, org: Org) -> None:
+        with used(private, org) as load:
+            private.rabbitmq.kill()
+            refused(load)
+            private.rabbitmq.start()
+
+    def test_that_takes_nothing_because_its_memory_is_full(self, private: Private, org: Org) -> None:
+        with used(private, org) as load:
+            private.rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
+            try:
+                refused(load)
+            finally:
+                private.rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "512MB")
+
+    def test_whose_connections_are_all_closed(self, private: Private, org: Org) -> None:
+        with used(private, org):
+            private.rabbitmq.ctl("close_all_connections", "by the test")
+
+    def test_whose_queues_are_emptied_and_deleted(self, private: Private, org: Org) -> None:
+        with used(private, org):
+            for disturb in ("queue_purge", "queue_delete"):
+                with broker.channel(private.rabbitmq.uri) as channel:
+                    for queue in QUEUES:
+                        getattr(channel, disturb)(queue)
+                org.stack.sign_up()
+
+    def test_whose_definitions_are_reset(self, private: Private, org: Org) -> None:
+        with used(private, org):
+            for command in ("stop_app", "reset", "start_app"):
+                private.rabbitmq.ctl(command)
+
+    @pytest.mark.soak
+    @pytest.mark.timeout(900)
+    def test_away_for_five_minutes(self, private: Private, org: Org) -> None:
+        with used(private, org) as load:
+            private.rabbitmq.kill()
+            refused(load)
+            began = time.monotonic()
+            eventually(lambda: time.monotonic() - began > 300, seconds=310)
+            private.rabbitmq.start()
+            back = time.monotonic()
+            load.is_served(seconds=RECOVERY_SECONDS)
+            recovery_seconds = time.monotonic() - back
+        report.add(
+            "RabbitMQ away for five minutes",
+            answers=dict(load.statuses()),
+            slowest_answer_seconds=round(load.slowest().seconds, 2),
+            recovery_seconds=round(recovery_seconds, 1),
+        )

@@ -1,0 +1,41 @@
+"""A consumer that comes late: everything that was said before it is pulled from the log."""
+
+import time
+
+from sqlalchemy import text
+
+from shared import outbox, tables
+from tests.faults import report
+from tests.faults.fleet import Fleet
+from tests.shared import kernel
+
+EVENTS, STREAMS = 10_000, 50
+
+
+class TestAConsumer:
+    def test_that_starts_after_ten_thousand_events_applies_them_all(self, fleet: Fleet) -> None:
+        for number in range(STREAMS):
+            stream, amounts = f"counter-org_{number}", tuple(range(1, EVENTS // STREAMS + 1))
+            kernel.add(fleet.counting, stream, *amounts)
+            fleet.acknowledged.append((stream, amounts))
+        assert outbox.sequence(fleet.counting) == EVENTS
+        fleet.members["serve"].start()
+        fleet.members["counting"].start()
+        kernel.eventually(lambda: published(fleet) == EVENTS, "all is published", timeout_seconds=60)
+
+        started = time.monotonic()
+        fleet.members["listening"].start()
+        kernel.eventually(lambda: applied(fleet) == EVENTS, "all is applied", timeout_seconds=90)
+        report.add("late consumer", events=EVENTS, seconds=round(time.monotonic() - started, 1))
+        fleet.history().settle()
+
+
+def applied(fleet: Fleet) -> int:
+    row = kernel.row_of(fleet.listening, tables.Inbox, "counting")
+    return row.position if row else 0
+
+
+def published(fleet: Fleet) -> int:
+    with fleet.counting.begin() as session:
+        place: int = session.execute(text("SELECT published FROM log_head")).scalar_one()
+        return place
