@@ -8,6 +8,8 @@ transaction that applied it.
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import kombu
@@ -24,6 +26,8 @@ PULL_TIMEOUT_SECONDS = 5.0
 DELIVERY_LIMIT = 20
 MAX_BACKOFF_SECONDS = 5.0
 DEAD_LETTERS = "dead-letters"
+FUTILE_TRIES = 2  # after so many the queue is taken for broken, and made anew
+DELETE_SECONDS = 20  # RabbitMQ waits 5 s for a leader before it deletes without one
 log = logs.logger(__name__)
 
 AWAY = (BrokerError, OSError, *Transport.connection_errors, *Transport.channel_errors)
@@ -38,6 +42,7 @@ class Consumer:
         self.client = rpc_client.BlockingClient(amqp_uri)
         self.connected = threading.Event()
         self._waiting: list[Any] = []
+        self._futile_tries = 0  # how often in a row the broker was there, and would not let us listen
         self._pull_at = 0.0  # when to ask the producer next, on the monotonic clock
         self._failed_pulls = 0
 
@@ -71,10 +76,11 @@ class Consumer:
         # Before a message is touched: while our database is away, or the log diverged, messages would only use up
         # their deliveries.
         self._pull()
-        with kombu.Connection(
-            self.amqp_uri, heartbeat=30, connect_timeout=5, transport_options={"read_timeout": ANSWER_SECONDS}
-        ) as connection:
+        if self._futile_tries >= FUTILE_TRIES:
+            self._remove_queue()
+        with self._broker(ANSWER_SECONDS) as connection:
             channel = connection.channel()
+            self._futile_tries += 1
             queue = declare(channel, self.inbox.service, self.inbox.producer)
             consumer = kombu.Consumer(
                 channel,
@@ -85,9 +91,32 @@ class Consumer:
                 prefetch_count=PREFETCH,
             )
             with consumer:
+                self._futile_tries = 0
                 self._pull_at = time.monotonic()
                 self.connected.set()
                 self._listen(connection, stopping)
+
+    @contextmanager
+    def _broker(self, answer_seconds: float) -> Iterator[kombu.Connection]:
+        connection = kombu.Connection(
+            self.amqp_uri, heartbeat=30, connect_timeout=5, transport_options={"read_timeout": answer_seconds}
+        )
+        try:
+            yield connection
+        except BaseException:
+            connection.collect()  # without a farewell, to which there may be no answer either
+            raise
+        connection.release()
+
+    def _remove_queue(self) -> None:
+        """
+        A quorum queue whose node died within half a second of declaring it stays without a leader for good: it can
+        be declared, but not consumed from, and what is published to it is refused. What was in it is in the log.
+        """
+        self._futile_tries = 0
+        log.error("queue is broken; deleting it", consumer=self.name)
+        with self._broker(DELETE_SECONDS) as connection:
+            connection.channel().queue_delete(self.name)
 
     def _listen(self, connection: Any, stopping: threading.Event) -> None:
         while not stopping.is_set():

@@ -5,7 +5,8 @@ The counters and their listener as real processes, for the fault programmes.
 
 SETTINGS is a JSON object: `role` (`serve`: the counters' doors; `counting`, `listening`: a worker), `database_url`,
 `amqp_uri`, `clock`, `effects` (a file to which each job's effect adds a line), `fail_at` (`PLACE:COUNT`, or empty),
-`mended` (a file without which the listener misbehaves where an amount asks for it), `handler_seconds`.
+`mended` (a file without which the listener misbehaves where an amount asks for it), and where
+they differ from the kernel's own `handler_seconds` and `answer_seconds`.
 """
 
 import json
@@ -55,10 +56,11 @@ def _serve(given: dict[str, Any]) -> int:
 
 
 def _work(given: dict[str, Any]) -> int:
-    from shared import inbox, watchdog, worker
+    from shared import consumer, inbox, watchdog, worker
     from tests.shared import kernel
 
-    inbox.HANDLER_SECONDS = given.get("handler_seconds") or inbox.HANDLER_SECONDS
+    inbox.HANDLER_SECONDS = given.get("handler_seconds", inbox.HANDLER_SECONDS)
+    consumer.ANSWER_SECONDS = given.get("answer_seconds", consumer.ANSWER_SECONDS)
     home = _database(given)
     if given["role"] == "counting":
         work = worker.Work(service="counting", jobs={"note": lambda job_id, _payload: _effect(given, job_id)})

@@ -1,15 +1,17 @@
-"""A consumer that comes late: everything that was said before it is pulled from the log."""
+"""A consumer that begins: late, or on a broker that dies at the worst moment."""
 
 import time
 
 from sqlalchemy import text
 
+from sandbox.rabbitmq import RabbitmqServer
 from shared import outbox, tables
 from tests.faults import report
 from tests.faults.fleet import Fleet
 from tests.shared import kernel
 
 EVENTS, STREAMS = 10_000, 50
+QUEUE = "listening.from.counting"
 
 
 class TestAConsumer:
@@ -27,6 +29,25 @@ class TestAConsumer:
         fleet.members["listening"].start()
         kernel.eventually(lambda: applied(fleet) == EVENTS, "all is applied", timeout_seconds=90)
         report.add("late consumer", events=EVENTS, seconds=round(time.monotonic() - started, 1))
+        fleet.history().settle()
+
+    def test_makes_its_queue_anew_when_the_broker_died_before_the_queue_had_a_leader(
+        self, fleet: Fleet, rabbitmq: RabbitmqServer
+    ) -> None:
+        fleet.members["listening"].settings["answer_seconds"] = 2
+        fleet.members["serve"].start()
+        fleet.members["listening"].start()
+        kernel.eventually(
+            lambda: QUEUE in rabbitmq.ctl("list_queues", "-p", fleet.vhost, "name"), "the queue is there"
+        )
+        rabbitmq.kill()
+        rabbitmq.start()
+
+        fleet.members["counting"].start()
+        for _ in range(3):
+            fleet.add_up("counter-org_1")
+
+        kernel.eventually(lambda: published(fleet) == 3, "the broker takes events again", timeout_seconds=90)
         fleet.history().settle()
 
 
