@@ -31,8 +31,9 @@ check: lint ## format, lint, types and the tests without servers: a minute
 test: lint ## everything once: `check` and the tests with servers
 	@$(BIN)/pytest -q -m 'not soak' -n 2 --dist loadfile
 
-soak: setup-test ## the long programmes
-	@$(BIN)/pytest -q -m soak
+soak: setup-test ## the long programmes, an hour; their figures stand in build/soak.jsonl
+	@rm -f build/soak.jsonl
+	@$(BIN)/pytest -q -m soak; result=$$?; $(BIN)/python -m tests.faults.report; exit $$result
 
 bench: setup-test ## measure every figure we claim (ONLY=name for one)
 	@$(BIN)/python -m benchmarks $(ONLY)

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox import children
-from shared import context, database, errors, ids, rpc_client
+from shared import context, database, errors, ids, rpc_client, store
 from tests.faults import counting, history
 from tests.shared import kernel
 
@@ -139,6 +139,17 @@ class Fleet:
             assert time.monotonic() < deadline, f"no answer to {command_id}"
             time.sleep(0.05)
         self.acknowledged.append((stream, chosen))
+
+    def write(self, stream: str) -> None:
+        """One event, appended here and not by a process of the fleet."""
+        number = next(self._numbers)
+        while True:
+            try:
+                kernel.add(self.counting, stream, number)
+                break
+            except store.VersionConflict:
+                continue
+        self.acknowledged.append((stream, (number,)))
 
     def _ask(self, command_id: str, stream: str, amounts: Sequence[int], *, with_job: bool) -> bool:
         started = time.monotonic()

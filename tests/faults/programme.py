@@ -79,6 +79,11 @@ class Programme:
         for _ in range(self.chance.randint(least, most)):
             self.fleet.add_up(self.chance.choice(STREAMS), with_job=self.chance.random() < 0.3)
 
+    def write(self) -> None:
+        """As a command does whose process is not touched by the fault: there is something to publish meanwhile."""
+        for _ in range(self.chance.randint(1, 3)):
+            self.fleet.write(self.chance.choice(STREAMS))
+
     def somebody(self, *names: str) -> Member:
         return self.fleet.members[self.chance.choice(names or [*self.fleet.members])]
 
@@ -149,6 +154,7 @@ def connections_that_are_reset(programme: Programme) -> None:
 def a_connection_that_is_cut_in_the_middle(programme: Programme) -> None:
     programme.proxy().cut_after(programme.chance.randint(1, 20_000))
     programme.load(3, 8)
+    programme.write()
 
 
 def a_connection_that_is_cut_at_commit(programme: Programme) -> None:
@@ -160,6 +166,7 @@ def a_connection_that_is_cut_at_commit(programme: Programme) -> None:
 
 def a_network_that_stalls(programme: Programme) -> None:
     with programme.proxy().stalled():
+        programme.write()
         time.sleep(programme.chance.uniform(0.1, 0.8))
     programme.load()
 
@@ -173,6 +180,7 @@ def a_network_that_is_slow(programme: Programme) -> None:
 
 def a_server_that_refuses(programme: Programme) -> None:
     with programme.proxy().refusing():
+        programme.write()
         time.sleep(programme.chance.uniform(0.1, 0.8))
     programme.load()
 
@@ -213,6 +221,7 @@ def a_database_that_stops_at_once(programme: Programme) -> None:
 def a_broker_that_is_killed(programme: Programme) -> None:
     programme.load()
     programme.rabbitmq.kill()
+    programme.write()
     programme.rabbitmq.start()
     programme.load()
 

@@ -1,8 +1,10 @@
 """RabbitMQ taken away, filled up, emptied and reset while the stack is used: everything converges by itself."""
 
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.stack.stacks import Org, Private, eventually
 pytestmark = pytest.mark.timeout(240)
 
 RECOVERY_SECONDS = 30
+GROWTH_MEGABYTES = 30
 QUEUES = ("quota.from.billing", "billing.from.accounts")
 
 
@@ -37,6 +40,14 @@ def used(private: Private, org: Org) -> Iterator[Load]:
     services.settle(private.stack)
     assert newcomer.usage()["limit"] == 200
     assert [process.name for process in private.stack.processes.values() if not process.lives] == []
+
+
+def resident_megabytes(private: Private) -> dict[str, int]:
+    """What each process of ours holds."""
+    return {
+        name: int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize() >> 20
+        for name, process in private.stack.processes.items()
+    }
 
 
 def refused(load: Load) -> None:
@@ -83,8 +94,10 @@ class TestRabbitMQ:
         with used(private, org) as load:
             private.rabbitmq.kill()
             refused(load)
-            began = time.monotonic()
-            eventually(lambda: time.monotonic() - began > 300, seconds=310)
+            away_since, before = time.monotonic(), resident_megabytes(private)
+            load.resolve_seconds = 400
+            eventually(lambda: time.monotonic() - away_since > 300, seconds=310)
+            after = resident_megabytes(private)
             private.rabbitmq.start()
             back = time.monotonic()
             load.is_served(seconds=RECOVERY_SECONDS)
@@ -94,4 +107,7 @@ class TestRabbitMQ:
             answers=dict(load.statuses()),
             slowest_answer_seconds=round(load.slowest().seconds, 2),
             recovery_seconds=round(recovery_seconds, 1),
+            megabytes_before=before,
+            megabytes_after=after,
         )
+        assert all(after[name] < before[name] + GROWTH_MEGABYTES for name in before), (before, after)
