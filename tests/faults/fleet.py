@@ -69,11 +69,6 @@ class Member:
         """Whether it was killed, by itself or by us, within that time."""
         return children.wait_until(lambda: not self.lives, timeout_seconds=seconds)
 
-    @property
-    def resident_bytes(self) -> int:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
 
 @dataclass
 class Fleet:

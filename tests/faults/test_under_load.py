@@ -1,14 +1,12 @@
 """Servers and processes taken away from a stack that is used: it converges by itself, and loses nothing."""
 
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.faults import report, services
+from tests.faults import memory, report, services
 from tests.faults.load import Load
 from tests.faults.proxy import Proxy
 from tests.shared import broker
@@ -64,14 +62,6 @@ def restart(processes: list[Process], **environment: str) -> None:
         process.await_ready()
 
 
-def resident_megabytes(private: Private) -> dict[str, int]:
-    """What each process of ours holds."""
-    return {
-        name: int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize() >> 20
-        for name, process in private.stack.processes.items()
-    }
-
-
 def refused(load: Load) -> None:
     """From soon on, as long as the broker is away, every command is refused, in time."""
     at = time.monotonic()
@@ -117,10 +107,10 @@ class TestRabbitMQ:
         with used(private, org) as load:
             private.rabbitmq.kill()
             refused(load)
-            away_since, before = time.monotonic(), resident_megabytes(private)
+            away_since, before = time.monotonic(), memory.resident_megabytes(private.stack)
             load.resolve_seconds = 400
             eventually(lambda: time.monotonic() - away_since > 300, seconds=310)
-            after = resident_megabytes(private)
+            after = memory.resident_megabytes(private.stack)
             private.rabbitmq.start()
             back = time.monotonic()
             load.is_served(seconds=RECOVERY_SECONDS)
