@@ -150,7 +150,7 @@ class TestCommand:
             answers = list(both.map(ask, [("counter-one", "counter-two"), ("counter-two", "counter-one")]))
 
         assert sorted(answer["total"] for answer in answers) == [1, 2]
-        assert len(runs) == 3
+        assert len(runs) >= 3
         assert [len(kernel.read(home, stream)) for stream in ("counter-one", "counter-two")] == [3, 3]
 
     @pytest.mark.parametrize("sqlstate", ["40001", "40P01"], ids=["serialization failure", "deadlock"])

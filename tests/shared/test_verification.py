@@ -142,7 +142,7 @@ class TestVerify:
         assert reports[0].events < reports[-1].events
 
     def test_needs_no_more_memory_for_more_events(self, home, monkeypatch):
-        monkeypatch.setattr(verification, "ROWS_AT_ONCE", 100)
+        monkeypatch.setattr(verification, "ROWS_AT_ONCE", 20)
 
         def peak() -> int:
             tracemalloc.start()
@@ -151,11 +151,11 @@ class TestVerify:
             tracemalloc.stop()
             return most
 
-        kernel.add(home, ONE, *[1] * 400)
+        kernel.add(home, ONE, *[1] * 100)
         outbox.sequence(home)
         peak()
         small = peak()
-        kernel.add(home, TWO, *[1] * 1600)
+        kernel.add(home, TWO, *[1] * 400)
         outbox.sequence(home)
 
         assert peak() < 1.3 * small
