@@ -87,8 +87,9 @@ class Database:
         self.engine.dispose()
 
     def _limit(self, session: Session, deadline: float) -> None:
+        session.connection()  # which may take its time
         seconds = min(deadline - time.time(), self.statement_timeout_seconds)
-        if seconds <= 0:  # it waited for a connection
+        if seconds <= 0:
             raise errors.Unavailable("deadline_passed", "The time for this request is used up.")
         milliseconds = max(1, int(seconds * 1000))
         session.execute(

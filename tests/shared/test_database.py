@@ -278,3 +278,17 @@ class TestPool:
         assert waited < 2.5
         assert small.answers()
         small.close()
+
+    def test_that_gives_a_connection_too_late_begins_nothing(self, home):
+        small = database.Database(home.url, clock.Clock(), pool_size=1)
+        releases = [
+            threading.Timer(0.5, connection.close) for connection in (small.engine.connect(), small.engine.connect())
+        ]
+        for release in releases:
+            release.start()
+
+        with pytest.raises(errors.Unavailable) as refusal, small.begin(deadline=time.time() + 0.2):
+            raise AssertionError("it has begun")
+
+        assert refusal.value.code == "deadline_passed"
+        small.close()
