@@ -1,4 +1,7 @@
-"""One org whose row somebody keeps locked: its callers hear so in time, and the others are served."""
+"""
+What a database can refuse while it is there: a lock that somebody keeps, and everything that is written. Callers hear
+so in time, and the others are served.
+"""
 
 import time
 from collections import Counter
@@ -10,8 +13,10 @@ import pytest
 import requests
 from sqlalchemy import text
 
+from sandbox.postgres import PostgresServer
 from shared import database
-from tests.stack.stacks import Org, Running, eventually
+from tests.shared import kernel
+from tests.stack.stacks import Org, Process, Running, eventually
 
 CROWD = 60  # more than the connections of both quota processes together
 ANSWER_SECONDS = 2.0
@@ -89,3 +94,26 @@ class TestAnOrgWhoseRowIsLocked:
         assert max(seconds for _status, seconds in refused) < ANSWER_SECONDS
         assert again == [201] * 20
         assert hot.usage()["used"] == used + 20
+
+
+class TestADatabaseThatTakesNothingNew:
+    def test_is_told_to_callers_and_probes_and_used_again_when_it_does(
+        self, stack: Running, other: Org, postgres: PostgresServer
+    ) -> None:
+        quota, used = stack.processes["quota 2"], other.usage()["used"]
+        with kernel.read_only(postgres, stack.database("quota")):
+            refused = [timed(lambda org: org.send("msg_read_only"), other) for _ in range(4)]
+            eventually(lambda: readiness(quota)["database quota"] is False, "it says that it is ready")
+            elsewhere = {name: ask(other).status_code for name, ask in ELSEWHERE.items()}
+
+        eventually(lambda: other.send("msg_read_only").status_code == 201, "it did not recover")
+        assert {status for status, _seconds in refused} == {503}
+        assert max(seconds for _status, seconds in refused) < ANSWER_SECONDS
+        assert elsewhere == dict.fromkeys(ELSEWHERE, 200)
+        assert other.usage()["used"] == used + 1
+        assert all(readiness(quota).values())
+
+
+def readiness(process: Process) -> dict[str, bool]:
+    answer: dict[str, bool] = requests.get(f"http://127.0.0.1:{process.health_port}/readyz", timeout=5).json()
+    return answer
