@@ -22,6 +22,14 @@ ONE, TWO = "counter-org_1", "counter-org_2"
 QUEUE = "listening.from.counting"
 
 
+@pytest.fixture(autouse=True)
+def libraries_keep_silent_too(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """kombu and the others log in their own way, and nothing of a message either."""
+    caplog.set_level("DEBUG", logger="kombu")
+    yield
+    assert "Lovelace" not in "".join(record.getMessage() for record in caplog.get_records("call"))
+
+
 @contextmanager
 def serving(home: database.Database, amqp_uri: str) -> Iterator[None]:
     """The counters' log can be read at their service's door, served by nameko in a process of its own."""
