@@ -175,5 +175,15 @@ def events_tail(services: tuple[str, ...], as_json: bool) -> None:
     _run(recorded.tail, services or SERVICES, as_json)
 
 
+@events.command("verify")
+@_service
+@_json
+def events_verify(services: tuple[str, ...], as_json: bool) -> None:
+    """Check every chain, version and position of what was recorded; code 1 if something is wrong."""
+    from ops import events as recorded
+
+    _run(recorded.verify, services or SERVICES, as_json)
+
+
 if __name__ == "__main__":
     main()

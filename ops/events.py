@@ -3,15 +3,17 @@
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import click
 from sqlalchemy import func, select
 
 from ops import stack, up
-from shared import clock, config, database, events, outbox, store, tables
+from shared import clock, config, database, events, outbox, store, tables, verification
 
 NOT_FOUND = 3
+FAULTY = 1
 TAIL_SECONDS = 0.3
 
 
@@ -70,6 +72,18 @@ def tail(services: Iterable[str], as_json: bool) -> int:
         return 130
 
 
+def verify(services: Iterable[str], as_json: bool) -> int:
+    """Gives 1 unless every service's history is whole."""
+    from importlib import import_module
+
+    whole = True
+    for name, home in open_databases(services).items():
+        report = verification.verify(home, import_module(f"services.{name}.events").CATALOGUE)
+        whole = whole and not report.faults
+        click.echo(json.dumps({"service": name, **asdict(report)}) if as_json else _verdict(name, report))
+    return 0 if whole else FAULTY
+
+
 def as_document(event: events.Recorded) -> dict[str, Any]:
     return {
         "id": event.id,
@@ -109,3 +123,10 @@ def _print_new(name: str, home: database.Database, place: int, as_json: bool) ->
         text = f"{event.time:%H:%M:%S}  {event.name:<28} {event.stream}@{event.version}  {data}"
         click.echo(json.dumps(event.to_json()) if as_json else text)
     return found[-1].position if found else place
+
+
+def _verdict(name: str, report: verification.Report) -> str:
+    verdict = "whole" if not report.faults else "NOT WHOLE"
+    lines = [f"{kind}: {words}" for kind, words in report.faults.items()]
+    counted = f"{report.events} events in {report.streams} streams, log at {report.position} {report.hash}"
+    return "\n  ".join([f"{name}: {verdict}: {counted}", *lines])

@@ -2,18 +2,28 @@
 One service's database: an engine, transactions, and the moment that a transaction calls now.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Engine, create_engine, exc, text
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 
 from shared import clock, errors
 
 # What the server or the way to it did, not what we asked: worth another try, and never counted against an event.
+# Which of the server's errors those are is settled below, in `kind_of`.
 TRANSIENT = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+
+# SQLSTATE: connection, rollback in favour of another, resources (a full disk too), an operator, the system.
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+_TRANSIENT_STATES = ("25006", "25P03", "25P04", "55006", "55P03")  # read only, idle or open too long, in use, locked
+
+
+class Beaten(exc.OperationalError):
+    """PostgreSQL undid the transaction in favour of another, as in a deadlock: it may be done again at once."""
 
 
 @dataclass
@@ -45,32 +55,49 @@ class Database:
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "chatness",
+                # Who stands still in a transaction holds its locks no longer than one that works may.
                 "options": f"-c timezone=UTC -c statement_timeout={statement} -c lock_timeout={lock}"
-                " -c idle_in_transaction_session_timeout=30000",
+                f" -c idle_in_transaction_session_timeout={statement}",
             },
         )
+        event.listen(self.engine, "handle_error", _classify, retval=True)
 
     @contextmanager
-    def begin(self, *, durable: bool = True) -> Iterator[Session]:
+    def begin(self, *, durable: bool = True, deadline: float | None = None) -> Iterator[Session]:
         """
         A transaction, committed at the end of the block; `now(session)` is the same all through it.
 
         :param durable: False where a crash of PostgreSQL may lose it, because doing it again is harmless
+        :param deadline: when nobody waits any more, in seconds since the epoch: no statement works or waits longer
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             if not durable:
                 session.execute(text("SET LOCAL synchronous_commit TO off"))
+            if deadline is not None:
+                self._limit(session, deadline)
             session.info["now"] = self.clock.now()
             session.info["clock"] = self.clock
             yield session
 
     def answers(self) -> bool:
-        """Whether PostgreSQL is there now."""
+        """Whether PostgreSQL is there now, and takes what is written."""
         with self.engine.connect() as connection:
-            return bool(connection.execute(text("SELECT true")).scalar_one())
+            return bool(
+                connection.execute(text("SELECT current_setting('transaction_read_only') = 'off'")).scalar_one()
+            )
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _limit(self, session: Session, deadline: float) -> None:
+        session.connection()  # which may take its time
+        seconds = min(deadline - time.time(), self.statement_timeout_seconds)
+        if seconds <= 0:
+            raise errors.Unavailable("deadline_passed", "The time for this request is used up.")
+        milliseconds = max(1, int(seconds * 1000))
+        session.execute(
+            text(f"SET LOCAL statement_timeout TO {milliseconds}; SET LOCAL lock_timeout TO {milliseconds}")
+        )
 
 
 def now(session: Session) -> datetime:
@@ -97,3 +124,37 @@ def unavailable_when_away() -> Iterator[None]:
         yield
     except TRANSIENT as error:
         raise errors.Unavailable("database_unavailable", "The database does not answer; try again.") from error
+
+
+def kind_of(sqlstate: str) -> type[exc.DBAPIError]:
+    """
+    What an error of the server's is. psycopg2's own sorting is too coarse: to it a server that takes no writes is an
+    internal error, and a value too long for an index a matter of the server's health.
+
+    :returns: Beaten or OperationalError for what is TRANSIENT, DatabaseError for the rest
+    """
+    if sqlstate.startswith("40"):
+        return Beaten
+    passes = sqlstate.startswith(_TRANSIENT_CLASSES) or sqlstate in _TRANSIENT_STATES
+    return exc.OperationalError if passes else exc.DatabaseError
+
+
+def _classify(context: ExceptionContext) -> BaseException | None:
+    """Give an error the class that it deserves; None: it has it."""
+    found = context.sqlalchemy_exception
+    if not isinstance(found, exc.DBAPIError) or found.orig is None:
+        return None
+    sqlstate = getattr(found.orig, "pgcode", None)
+    if sqlstate is None and not context.is_disconnect:
+        return None
+    kind = exc.OperationalError if context.is_disconnect else kind_of(sqlstate or "")
+    fits = isinstance(found, kind) and (kind is not exc.DatabaseError or not isinstance(found, TRANSIENT))
+    if fits:
+        return None
+    return kind(
+        found.statement,
+        found.params,
+        found.orig,
+        hide_parameters=found.hide_parameters,
+        connection_invalidated=found.connection_invalidated,
+    )

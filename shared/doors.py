@@ -87,12 +87,16 @@ def query(permission: str) -> Callable[[Method], Method]:
         def door(self: Service, **arguments: Any) -> Any:
             with database.unavailable_when_away():
                 self.house.authorise(self.actor, permission)
-                with self.house.database.begin() as session:
-                    return method(self, session, **arguments)
+                return with_retries(lambda: _look(self, method, arguments))
 
         return _hang(door, method, permission)
 
     return decorate
+
+
+def _look(service: Service, method: Method, arguments: dict[str, Any]) -> Any:
+    with service.house.database.begin(deadline=context.current().deadline) as session:
+        return method(service, session, **arguments)
 
 
 def command(
@@ -135,7 +139,7 @@ class _Once:
         self, method: Method, arguments: dict[str, Any], answer: Callable[..., Any], repeat: Callable[..., Any]
     ) -> Any:
         mark = commands.fingerprint(self.house.fingerprint_key, self.kept)
-        with self.house.database.begin() as session:
+        with self.house.database.begin(deadline=context.current().deadline) as session:
             known = commands.recall(session, route=self.route, command_id=self.command_id, fingerprint=mark)
             if known is not None:
                 return repeat(session, **known)
@@ -150,16 +154,19 @@ class _Once:
 
 def with_retries(run: Callable[[], Any]) -> Any:
     """
-    The one place where a version conflict is tried again.
+    The one place where a version conflict, a deadlock or a serialization failure is tried again.
 
     :raises Conflict: `changed_meanwhile` after three more tries
+    :raises Beaten: if PostgreSQL undid the last of them too
     """
     for attempt in range(RETRIES + 1):
         try:
             return run()
-        except store.VersionConflict:
-            if attempt < RETRIES:
-                time.sleep(random.uniform(0.005, 0.03) * (attempt + 1))  # noqa: S311  # jitter
+        except (store.VersionConflict, database.Beaten) as lost:
+            if attempt == RETRIES and isinstance(lost, database.Beaten):
+                raise
+        if attempt < RETRIES:
+            time.sleep(random.uniform(0.005, 0.03) * (attempt + 1))  # noqa: S311  # jitter
     raise errors.Conflict("changed_meanwhile", "Somebody else changed this at the same moment; try again.")
 
 

@@ -17,7 +17,7 @@ from services.accounts import (
     registrations,
     sessions,
 )
-from shared import clock, doors, errors, personal, store
+from shared import clock, context, doors, errors, personal, store
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class AccountsService(doors.Service):
     @doors.opened("tokens:verify")
     def verify_session(self, sha256: str) -> dict[str, Any]:
         """:raises NotFound: `unknown_session`"""
-        with self.house.database.begin() as session:
+        with self.house.database.begin(deadline=context.current().deadline) as session:
             return sessions.verify(session, sha256)
 
     @doors.query("account:manage")

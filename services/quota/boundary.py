@@ -6,7 +6,7 @@ A `Page` is one org within a transaction: rules give facts, `add` folds them, `w
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, insert, select, text
 from sqlalchemy.dialects import postgresql
@@ -105,7 +105,8 @@ def insert_messages(session: Session, messages: list[dict[str, object]]) -> None
 
 
 def period_of(moment: datetime) -> str:
-    return f"{moment:%Y-%m}"
+    """The calendar month in UTC, in whatever zone the moment is written."""
+    return f"{moment.astimezone(UTC):%Y-%m}"
 
 
 def ledger_stream(org_id: str, period: str) -> str:

@@ -38,7 +38,7 @@ class QuotaService(doors.Service):
     def _admit(self, items: list[admissions.Item]) -> list[admissions.Answer]:
         refusals = {index: refusal for index, item in enumerate(items) if (refusal := self._refusal(item))}
         allowed = [item for index, item in enumerate(items) if index not in refusals]
-        with self.house.database.begin() as session:
+        with self.house.database.begin(deadline=context.current().deadline) as session:
             answers = iter(admissions.admit(session, allowed) if allowed else [])
         failpoints.reach("admission.committed")
         return [refusals[index] if index in refusals else next(answers) for index in range(len(items))]

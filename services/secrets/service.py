@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from services import access
 from services.secrets import digests, domain, projections
-from shared import database, doors, errors, ids, personal, store
+from shared import context, database, doors, errors, ids, personal, store
 
 
 def _already_created(_session: Session, *, org_id: str, secret_id: str) -> Never:  # noqa: ARG001
@@ -68,7 +68,7 @@ class SecretsService(doors.Service):
     @doors.opened("tokens:verify")
     def verify_secret(self, sha256: str) -> dict[str, Any]:
         """:raises NotFound: `unknown_secret`"""
-        with self.house.database.begin() as session:
+        with self.house.database.begin(deadline=context.current().deadline) as session:
             return digests.verify(session, sha256, self.house.settings.peppers)
 
     @doors.command("secrets:revoke", answer=_nothing)

@@ -123,13 +123,26 @@ class TestVerifySession:
         with pytest.raises(errors.Forbidden, match="not_allowed"):
             accounts.ask("verify_session", actor=ada, sha256="00" * 32)
 
-    def test_ends_a_session_that_rested_for_a_week(self, accounts):
+    def test_ends_a_session_at_the_moment_at_which_it_has_rested_for_a_week(self, accounts):
         accounts.sign_up()
-        token = accounts.sign_in()["token"]
-        accounts.wait(days=7)
+        token, other = (accounts.sign_in()["token"] for _ in range(2))
+        accounts.wait(days=7, microseconds=-1)
+        assert accounts.verify(token)["expires_at"] != "2026-11-29T12:00:00Z"
+
+        accounts.wait(microseconds=1)
 
         with pytest.raises(errors.NotFound, match="unknown_session"):
-            accounts.verify(token)
+            accounts.verify(other)
+
+    def test_ends_a_session_no_later_because_the_clock_was_set_back_or_forth(self, accounts):
+        accounts.sign_up()
+        session = accounts.sign_in()
+        for hours in (-1, 2):
+            accounts.wait(hours=hours)
+            accounts.verify(session["token"])
+        accounts.wait(hours=-1)
+
+        assert accounts.verify(session["token"])["expires_at"] == "2026-11-29T13:00:00Z"
 
     def test_counts_the_week_from_the_last_use(self, accounts):
         accounts.sign_up()
@@ -148,7 +161,9 @@ class TestVerifySession:
             accounts.verify(token)
 
         assert accounts.verify(token)["expires_at"] == "2026-12-22T12:00:00Z"
-        accounts.wait(days=5)
+        accounts.wait(days=5, microseconds=-1)
+        assert accounts.verify(token)["expires_at"] == "2026-12-22T12:00:00Z"
+        accounts.wait(microseconds=1)
         with pytest.raises(errors.NotFound, match="unknown_session"):
             accounts.verify(token)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sqlalchemy import Identity, MetaData, func, insert, select
+from sqlalchemy import Identity, MetaData, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -97,9 +97,18 @@ COUNTER: store.Aggregate[int] = store.Aggregate(catalogue=CATALOGUE, initial=0, 
 
 def add(home: database.Database, stream: str, *amounts: int) -> int:
     """Append one `Added` for each amount, in one transaction."""
-    facts = [Added(by=amount) for amount in amounts]
     with home.begin() as session:
-        return store.execute(session, stream, COUNTER, lambda _total: facts)
+        return add_in(session, stream, *amounts)
+
+
+def add_in(session: Session, stream: str, *amounts: int) -> int:
+    facts = [Added(by=amount) for amount in amounts]
+    return store.execute(session, stream, COUNTER, lambda _total: facts)
+
+
+def fail_with(session: Session, sqlstate: str) -> None:
+    """Have PostgreSQL itself raise it."""
+    session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END $$"))
 
 
 def note(home: database.Database, stream: str, *note_ids: str) -> None:
@@ -201,3 +210,19 @@ def away(server: PostgresServer, home: database.Database) -> Iterator[None]:
     finally:
         with server.administer() as cursor:
             cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+@contextmanager
+def read_only(server: PostgresServer, home: database.Database) -> Iterator[None]:
+    """A database that takes nothing new, as a standby does, until the end of the block."""
+    name = home.engine.url.database
+    end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    with server.administer() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only TO on')
+        cursor.execute(end_all, [name])
+    try:
+        yield
+    finally:
+        with server.administer() as cursor:
+            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+            cursor.execute(end_all, [name])

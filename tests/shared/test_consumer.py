@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -18,6 +20,14 @@ from tests.shared.kernel import Listener, places
 
 ONE, TWO = "counter-org_1", "counter-org_2"
 QUEUE = "listening.from.counting"
+
+
+@pytest.fixture(autouse=True)
+def libraries_keep_silent_too(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """kombu and the others log in their own way, and nothing of a message either."""
+    caplog.set_level("DEBUG", logger="kombu")
+    yield
+    assert "Lovelace" not in "".join(record.getMessage() for record in caplog.get_records("call"))
 
 
 @contextmanager
@@ -93,6 +103,27 @@ def relayed(producer: database.Database, amqp_uri: str) -> None:
 def publish_raw(channel: broker.BlockingChannel, body: bytes, **properties: object) -> None:
     described = {"content_type": envelope.CONTENT_TYPE, **properties}
     channel.basic_publish("counting.events", "counting.Added", body, pika.BasicProperties(**described))
+
+
+class Bomb:
+    """Something that runs when it is unpickled."""
+
+    def __reduce__(self) -> object:
+        return os.abort, ()
+
+
+POISON: dict[str, tuple[bytes, dict[str, object]]] = {
+    "no JSON": (b"Ada Lovelace", {}),
+    "no text": (b"\xff\xfeAda Lovelace", {}),
+    "nested too deep": (b"[" * 100_000 + b"Ada Lovelace", {}),
+    "10 MB": (b"Ada Lovelace " * 800_000, {}),
+    "JSON of 10 MB": (json.dumps({"id": "Ada Lovelace " * 800_000}).encode(), {}),
+    "no envelope": (b'{"type": "counting.Added", "data": "Ada Lovelace"}', {}),
+    "another content type": (b"Ada Lovelace", {"content_type": "text/plain"}),
+    "no content type": (b"Ada Lovelace", {"content_type": None}),
+    "cannot be unpacked": (b"Ada Lovelace", {"headers": {"compression": "application/x-gzip"}}),
+    "pickle": (pickle.dumps((Bomb(), "Ada Lovelace")), {"content_type": "application/x-python-serialize"}),
+}
 
 
 def becomes_like(listener: Listener, producer: database.Database) -> None:
@@ -187,24 +218,35 @@ class TestConsumer:
 
             becomes_like(listener, producer)
 
-    @pytest.mark.parametrize(
-        "properties",
-        [{}, {"content_type": "text/plain"}, {"headers": {"compression": "application/x-gzip"}}],
-        ids=["no JSON", "another content type", "cannot be unpacked"],
-    )
+    def test_applies_once_what_is_delivered_a_thousand_times(self, producer, listener, channel, amqp_uri):
+        with consuming(listener, amqp_uri) as one, consuming(listener, amqp_uri) as other:
+            connected(one)
+            connected(other)
+            becomes_like(listener, producer)
+            (event,) = write(producer, ONE)
+            for _ in range(1000):
+                publish_raw(channel, event.encode())
+
+            becomes_like(listener, producer)
+            kernel.eventually(lambda: waiting(channel) == 0, "the queue is empty")
+
+        assert listener.heard() == places(kernel.read_log(producer))
+
+    @pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
     def test_sends_what_it_cannot_decode_to_the_dead_letters_and_pulls_it(
-        self, producer, listener, channel, amqp_uri, properties
+        self, producer, listener, channel, amqp_uri, poison
     ):
+        body, properties = poison
         with capture_logs() as lines, consuming(listener, amqp_uri) as follower:
             connected(follower)
             becomes_like(listener, producer)
             write(producer, ONE)
-            publish_raw(channel, b"Ada Lovelace", **properties)
+            publish_raw(channel, body, **properties)
 
             becomes_like(listener, producer)
-            ((_method, _properties, body),) = broker.receive(channel, f"{QUEUE}.dead", 1)
+            ((_method, _properties, dead),) = broker.receive(channel, f"{QUEUE}.dead", 1)
 
-        assert body == b"Ada Lovelace"
+        assert dead == body
         assert "undecodable message" in [line["event"] for line in lines]
         assert "Lovelace" not in json.dumps(lines, default=repr)
 

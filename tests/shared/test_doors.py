@@ -1,10 +1,14 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from sandbox import ports
-from shared import clock, context, database, doors, errors, store, tables
+from shared import clock, context, database, doors, errors, store, tables, verification
 from tests.shared import kernel
 from tests.shared.kernel import COUNTER, Added, Total
 
@@ -26,10 +30,13 @@ class Counting(doors.Service):
     def __init__(self) -> None:
         self.runs = 0
         self.conflicts = 0  # how many version conflicts there are to come
+        self.undone_with = ""  # the SQLSTATE with which PostgreSQL ends every try
 
     def _add(self, session: Any, by: int) -> dict[str, Any]:
         self.runs += 1
         store.execute(session, STREAM, COUNTER, lambda _total: [Added(by=by)])
+        if self.undone_with:
+            kernel.fail_with(session, self.undone_with)
         if self.conflicts:
             self.conflicts -= 1
             raise store.VersionConflict(STREAM)
@@ -119,6 +126,77 @@ class TestCommand:
         assert refusal.value.code == "changed_meanwhile"
         assert counting.runs == 4
         assert kernel.count(home, tables.Command) == 0
+
+    def test_tries_again_when_it_was_the_victim_of_a_deadlock(self, counting, home):
+        kernel.add(home, "counter-one", 0)
+        kernel.add(home, "counter-two", 0)
+        both_hold_one, runs = threading.Barrier(2), []
+
+        def add_to(session: Any, by: int, order: tuple[str, str]) -> dict[str, Any]:
+            runs.append(order)
+            kernel.add_in(session, order[0], by)
+            if len(runs) <= 2:
+                both_hold_one.wait(10)
+            kernel.add_in(session, order[1], by)
+            return {"stream": order[0]}
+
+        def ask(order: tuple[str, str]) -> Any:
+            service = at(home)
+            service._add = lambda session, by: add_to(session, by, order)
+            with context.use(actor=ADA):
+                return service.add(f"cmd_{order[0]}", by=1)
+
+        with ThreadPoolExecutor(2) as both:
+            answers = list(both.map(ask, [("counter-one", "counter-two"), ("counter-two", "counter-one")]))
+
+        assert sorted(answer["total"] for answer in answers) == [1, 2]
+        assert len(runs) >= 3
+        assert [len(kernel.read(home, stream)) for stream in ("counter-one", "counter-two")] == [3, 3]
+
+    @pytest.mark.parametrize("sqlstate", ["40001", "40P01"], ids=["serialization failure", "deadlock"])
+    def test_is_unavailable_when_it_is_undone_again_and_again(self, counting, home, sqlstate):
+        counting.undone_with = sqlstate
+
+        with pytest.raises(errors.Unavailable):
+            counting.add("cmd_1", by=5)
+
+        assert counting.runs == 4
+        assert kernel.count(home, tables.Event) == 0
+
+    @pytest.mark.parametrize("sqlstate", ["53100", "55P03", "25006"], ids=["disk full", "locked", "read only"])
+    def test_is_unavailable_at_once_where_another_try_would_not_help(self, counting, sqlstate):
+        counting.undone_with = sqlstate
+
+        with pytest.raises(errors.Unavailable):
+            counting.add("cmd_1", by=5)
+
+        assert counting.runs == 1
+
+    def test_of_32_writers_on_one_stream_each_counts_once_if_it_asks_again_when_told_to(self, home):
+        def write(number: int) -> None:
+            while True:
+                with context.use(actor=ADA), suppress(errors.Conflict):
+                    at(home).add(f"cmd_{number}", by=1)
+                    return
+
+        with ThreadPoolExecutor(32) as writers:
+            list(writers.map(write, range(32)))
+
+        assert kernel.row_of(home, Total, STREAM).total == 32
+        assert [event.version for event in kernel.read(home, STREAM)] == list(range(1, 33))
+        assert kernel.count(home, tables.Command) == 32
+        assert verification.verify(home, kernel.CATALOGUE).faults == {}
+
+    def test_does_not_wait_for_a_lock_when_its_caller_no_longer_waits(self, counting, home):
+        counting.add("cmd_1", by=5)
+        with home.engine.connect() as other:
+            other.execute(text("SELECT 1 FROM streams FOR UPDATE"))
+            started = time.monotonic()
+            with context.use(deadline=time.time() + 0.2), pytest.raises(errors.Unavailable):
+                counting.add("cmd_2", by=5)
+            other.rollback()
+
+        assert time.monotonic() - started < 1
 
     def test_writes_nothing_when_the_answer_cannot_be_rendered(self, counting, home):
         """Or the repeat would never find out what happened."""

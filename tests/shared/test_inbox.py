@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import exc, text
+from structlog.testing import capture_logs
 
 from shared import context, envelope, errors, events, inbox, outbox, personal, store, tables
 from tests.shared import kernel, kernel_programs
@@ -77,6 +78,29 @@ class TestTake:
 
         assert sum(consumer.result() for consumer in applied) == 20
         assert listener.heard() == places(log)
+
+    def test_applies_once_what_two_replicas_get_a_thousand_times(self, home, listener):
+        (event,) = publish(home, ONE)
+
+        def replica(_number: int) -> int:
+            box = listener.inbox
+            return sum(box.take([event]) for _ in range(500))
+
+        with ThreadPoolExecutor(2) as replicas:
+            assert sum(replicas.map(replica, range(2))) == 1
+
+        assert listener.heard() == places([event])
+
+    def test_parks_data_that_have_another_shape_and_says_nothing_of_them(self, home, listener):
+        log = publish(home, ONE, TWO)
+        log[0] = dataclasses.replace(log[0], data={"name": "Ada Lovelace"})
+
+        with capture_logs() as lines:
+            assert listener.inbox.take(log) == 2
+
+        assert listener.heard() == [(TWO, 1)]
+        assert [position for position, _reason in listener.parked()] == [1]
+        assert "Lovelace" not in json.dumps([lines, listener.parked()], default=repr)
 
     def test_applies_up_to_a_hole_and_says_so(self, home, listener):
         log = publish(home, ONE, ONE, ONE, ONE)

@@ -124,10 +124,38 @@ class TestRunDue:
         with pytest.raises(Killed):
             run(home, die)
 
+        home.clock.set(frozen_at=NOON + jobs.LEASE - timedelta(microseconds=1))
         assert run(home, lambda *_job: None) == 0
         home.clock.set(frozen_at=NOON + jobs.LEASE)
         assert run(home, lambda *_job: None) == 1
         assert (row(home, job_id).state, row(home, job_id).attempts) == ("done", 2)
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_does_a_job_once_whose_clock_jumps_while_it_is_done(self, home, hours):
+        job_id = add(home)
+        done = []
+
+        def jump(job_id: str, _payload: dict[str, Any]) -> None:
+            done.append(job_id)
+            home.clock.set(frozen_at=NOON + timedelta(hours=hours))
+
+        run(home, jump)
+        run(home, jump)
+        home.clock.set(frozen_at=NOON)
+        run(home, jump)
+
+        assert done == [job_id]
+
+    def test_keeps_a_job_waiting_and_does_not_lose_it_when_the_clock_is_set_back(self, home):
+        job_id = add(home)
+        run(home, fail)
+        home.clock.set(frozen_at=NOON - timedelta(hours=1))
+        assert run(home, lambda *_job: None) == 0
+
+        home.clock.set(frozen_at=NOON + timedelta(seconds=2))
+
+        assert run(home, lambda *_job: None) == 1
+        assert row(home, job_id).state == "done"
 
     def test_gives_up_a_job_that_kills_every_worker(self, home):
         job_id = add(home)

@@ -1,11 +1,15 @@
+import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, exc, inspect, text
 
-from shared import migrate, tables
+from shared import migrate, outbox, tables, verification
+from tests.shared import kernel
 
 
 @pytest.fixture
@@ -58,3 +62,76 @@ class TestMissing:
 
         with engine.connect() as connection:
             assert migrate.missing(connection, None) == []
+
+
+ROOT = Path(__file__).parents[2]
+TAKES_AWAY = re.compile(
+    r"DROP\s+(?:TABLE|COLUMN|INDEX|FUNCTION|TRIGGER)|RENAME\s|SET\s+NOT\s+NULL|ALTER\s+COLUMN\s+\w+\s+(?:SET\s+DATA\s+)?TYPE"
+    r"|TRUNCATE\s+|DELETE\s+FROM|op\.(?:drop|alter|rename)_",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.pure
+class TestLaterMigrations:
+    """Code of the release before runs while they do and for a while after, so they may not take anything from it."""
+
+    def test_only_add(self):
+        migrations = [
+            path.read_text()
+            for folder in ("shared", "services")
+            for path in (ROOT / folder).rglob("migrations/**/*.py")
+        ]
+        later = [source for source in migrations if re.search(r"^down_revision = [^N]", source, re.MULTILINE)]
+
+        assert len(migrations) > 5
+        assert [found for source in later for found in TAKES_AWAY.findall(source)] == []
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "ALTER TABLE jobs DROP COLUMN payload",
+            "ALTER TABLE jobs RENAME COLUMN payload TO body",
+            "ALTER TABLE jobs ALTER COLUMN attempts TYPE integer",
+            "alter table jobs alter column payload set not null",
+            "op.drop_table('jobs')",
+        ],
+    )
+    def test_would_be_noticed(self, statement):
+        assert TAKES_AWAY.search(statement)
+
+
+class TestCodeOfTheReleaseBefore:
+    def test_goes_on_while_and_after_a_migration_adds_to_every_table(self, home, listener):
+        """On connections that were open before: they write, sequence and follow by the tables as they knew them."""
+        stopping, log = threading.Event(), []
+
+        def live(number: int) -> int:
+            written = 0
+            while not stopping.is_set() or written < 5:
+                kernel.add(home, f"counter-org_{number}", 1)
+                outbox.sequence(home)
+                written += 1
+            return written
+
+        with ThreadPoolExecutor(2) as lives:
+            writers = [lives.submit(live, number) for number in range(2)]
+            kernel.eventually(lambda: kernel.count(home, tables.Log) > 5, "they write")
+            for table in tables.Kernel.metadata.tables:
+                for database in (home, listener.home):
+                    with database.begin() as session:
+                        session.execute(text(f"ALTER TABLE {table} ADD COLUMN added_later text DEFAULT 'new'"))
+            stopping.set()
+            written = sum(writer.result() for writer in writers)
+        try:
+            outbox.sequence(home)
+            log = kernel.read_log(home)
+            listener.inbox.take(log)
+            assert len(log) == written
+            assert listener.heard() == kernel.places(log)
+            assert verification.verify(home, kernel.CATALOGUE).faults == {}
+        finally:
+            for table in tables.Kernel.metadata.tables:
+                for database in (home, listener.home):
+                    with database.begin() as session:
+                        session.execute(text(f"ALTER TABLE {table} DROP COLUMN added_later"))

@@ -41,7 +41,7 @@ def left(home, column):
 
 class TestPrune:
     def test_forgets_commands_after_a_day(self, home):
-        keep_commands(home, old=timedelta(hours=24), young=timedelta(hours=23, minutes=59))
+        keep_commands(home, old=timedelta(hours=24), young=timedelta(hours=24, microseconds=-1))
 
         assert pruning.prune(home) == 1
 

@@ -138,6 +138,14 @@ class TestWorker:
             kernel.eventually(lambda: len(kernel.read_log(home)) == 1, "the event is sequenced")
             kernel.eventually(running.is_connected, "it says that all is well")
 
+    def test_is_not_ready_while_its_database_takes_nothing_new(self, home, amqp_uri, postgres):
+        with working(home, amqp_uri) as running:
+            kernel.eventually(running.is_connected, "it is ready")
+            with kernel.read_only(postgres, home):
+                kernel.eventually(lambda: running.away() == ["counting publisher"], "it says what is away")
+
+            kernel.eventually(running.is_connected, "it is ready again")
+
     def test_looks_at_the_clock_again_and_again_even_if_a_timer_fails(self, home, amqp_uri):
         looks = []
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 import pytest
+from sqlalchemy import text
 
 from ops import cli
 from shared import clock
 from tests.stack.stacks import CHATNESS, Org, Running, eventually, run
 
+FAULTY = 1
 NOT_FOUND = 3
 INTERRUPTED = 130
 BAD_CONFIGURATION = 78
@@ -105,6 +107,32 @@ class TestEvents:
 
         assert (shown.returncode, shown.stdout) == (NOT_FOUND, "")
         assert "evt_nobodys" in shown.stderr
+
+    def test_are_verified(self, stack: Running, org: Org) -> None:
+        verified = stack.run("events", "verify", "--json")
+
+        reports = {report["service"]: report for report in map(json.loads, verified.stdout.splitlines())}
+        assert (verified.returncode, verified.stderr) == (0, "")
+        assert sorted(reports) == ["accounts", "billing", "quota", "secrets"]
+        assert all(report["faults"] == {} and report["events"] > 0 for report in reports.values())
+        assert len(reports["quota"]["hash"]) == 64
+
+    def test_that_were_forged_are_found(self, stack: Running, org: Org) -> None:
+        (created,) = stack.events("quota", "quota.BotCreated", org.id)
+        swap = "ALTER TABLE events {} TRIGGER USER"
+        forge = "UPDATE events SET data = :data WHERE id = :id"
+        with stack.database("quota").begin() as session:
+            session.execute(text(swap.format("DISABLE")))
+            session.execute(text(forge), {"data": bytes(created.data).replace(b"bot_", b"Bot_"), "id": created.id})
+        try:
+            verified = stack.run("events", "verify", "--service", "quota")
+        finally:
+            with stack.database("quota").begin() as session:
+                session.execute(text(forge), {"data": bytes(created.data), "id": created.id})
+                session.execute(text(swap.format("ENABLE")))
+
+        assert verified.returncode == FAULTY
+        assert f"event changed: {created.stream}@{created.version}" in verified.stdout
 
     def test_are_followed_until_ctrl_c(self, stack: Running, org: Org, tmp_path: Path) -> None:
         shown = tmp_path / "shown"
