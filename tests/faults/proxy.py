@@ -94,7 +94,7 @@ class Proxy:
     def close(self) -> None:
         self._do(self._server.close)
         self.reset()
-        self._do(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -161,7 +161,10 @@ class Proxy:
         self._do(change)
 
     def _do(self, change: Callable[[], object]) -> None:
-        self._loop.call_soon_threadsafe(change)
+        async def work() -> None:
+            change()
+
+        self._call(work())
 
     def _call(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
