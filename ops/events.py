@@ -8,31 +8,15 @@ from typing import Any
 import click
 from sqlalchemy import func, select
 
-from ops import stack, up
-from shared import clock, config, database, events, outbox, store, tables
+from ops import exits, reach
+from shared import clock, database, events, outbox, store, tables
 
-NOT_FOUND = 3
 TAIL_SECONDS = 0.3
-
-
-def open_databases(services: Iterable[str]) -> dict[str, database.Database]:
-    """The services' databases: by the environment's settings, else those of the stack in the run directory."""
-    import os
-    from importlib import import_module
-
-    environment = dict(os.environ)
-    if any(f"{name.upper()}_DATABASE_URL" not in environment for name in services):
-        environment = up.saved_environment(stack.run_directory()) | environment
-    opened = {}
-    for name in services:
-        settings = config.load(import_module(f"services.{name}.settings").Settings, environment)
-        opened[name] = database.Database(settings.database_url, clock.Clock(), pool_size=1)
-    return opened
 
 
 def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_json: bool) -> int:
     found: list[events.Recorded] = []
-    for home in open_databases(services).values():
+    for home in reach.open_databases(services).values():
         wanted = select(tables.Event).order_by(tables.Event.recorded_at.desc(), tables.Event.version.desc())
         if stream:
             wanted = wanted.where(tables.Event.stream == stream)
@@ -48,18 +32,18 @@ def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_
 
 def show_event(services: Iterable[str], event_id: str, as_json: bool) -> int:
     """Gives 3 if there is no such event."""
-    for home in open_databases(services).values():
+    for home in reach.open_databases(services).values():
         with home.begin() as session:
             row = session.scalar(select(tables.Event).where(tables.Event.id == event_id))
             if row is not None:
                 click.echo(json.dumps(as_document(store.recorded(row)), indent=None if as_json else 2))
                 return 0
     click.echo(f"no event {event_id}", err=True)
-    return NOT_FOUND
+    return exits.NOT_FOUND
 
 
 def tail(services: Iterable[str], as_json: bool) -> int:
-    homes = open_databases(services)
+    homes = reach.open_databases(services)
     places = {name: head(home) for name, home in homes.items()}
     try:
         while True:
@@ -67,7 +51,7 @@ def tail(services: Iterable[str], as_json: bool) -> int:
                 places[name] = _print_new(name, home, places[name], as_json)
             time.sleep(TAIL_SECONDS)
     except KeyboardInterrupt:
-        return 130
+        return exits.INTERRUPTED
 
 
 def as_document(event: events.Recorded) -> dict[str, Any]:

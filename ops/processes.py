@@ -12,7 +12,7 @@ from sqlalchemy import exc
 
 from ops import settings as ops_settings
 from services import access
-from shared import config, database, health, logs, migrate
+from shared import config, database, health, logs
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
 SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wait 5 ms, Python's usual, for its turn
@@ -128,6 +128,8 @@ def migrate_all(names: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def _migrate(name: str, url: str) -> list[str]:
+    from shared import migrate
+
     try:
         return migrate.upgrade(url, name)
     except exc.OperationalError as error:
