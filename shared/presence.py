@@ -34,6 +34,7 @@ class Presence:
         self.homes = dict(homes)
         self.away = away
         self.id = ids.new("prc")
+        self.release = metadata.version("chatness")
         self.started_at = clock.machine_time()
         self._written: dict[str, bool] = {}
         self._stopping = threading.Event()
@@ -82,7 +83,7 @@ class Presence:
             role=self.role,
             host=socket.gethostname(),
             pid=os.getpid(),
-            release=metadata.version("chatness"),
+            release=self.release,
             started_at=self.started_at,
             **signs,
         )
