@@ -183,6 +183,11 @@ def waits_for_a_lock(home: database.Database) -> bool:
 
 @pytest.fixture
 def unread(home: database.Database, listener: Listener) -> Listener:
+    park_unreadable(home, listener)
+    return listener
+
+
+def park_unreadable(home: database.Database, listener: Listener) -> None:
     """Version 2 has a schema that the release did not know, and 3 is parked behind it."""
     log = publish(home, ONE, ONE, TWO, ONE)
     old = inbox.Inbox(listener.home, "listening", inbox.Hears(older_catalogue(), {OldAdded: listener.on_added}))
@@ -191,7 +196,6 @@ def unread(home: database.Database, listener: Listener) -> Listener:
     old.take(log)
     assert listener.heard() == [(ONE, 1), (TWO, 1)]
     assert positions(listener) == [2, 4]
-    return listener
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
