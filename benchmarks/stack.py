@@ -17,7 +17,7 @@ from typing import Any
 import requests
 
 from benchmarks import servers
-from ops import client, up
+from ops import client, stack
 
 CARD = "4242424242424242"
 PATIENCE_SECONDS = 30
@@ -67,7 +67,7 @@ def running(**settings: str) -> Iterator[Standing]:
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         try:
             _await_ready(process)
-            yield Standing(up.saved_environment(directory), directory)
+            yield Standing(stack.saved_environment(directory), directory)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)

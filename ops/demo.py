@@ -21,7 +21,7 @@ from typing import Any
 import requests
 from rich.console import Console
 
-from ops import client, events, processes, stack, up
+from ops import client, events, processes, reach, stack
 from shared import clock, outbox
 
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -206,7 +206,7 @@ class Story:
 
     def show_events(self) -> None:
         """Each event as it enters a service's log, and as each consumer has applied it."""
-        homes = events.open_databases(processes.SERVICES)
+        homes = reach.open_databases(processes.SERVICES)
         published = {name: events.head(home) for name, home in homes.items()}
         applied = {name: events.inbox_places(home) for name, home in homes.items()}
         while not self.over.wait(0.1):
@@ -233,12 +233,12 @@ class Story:
 def _standing(directory: Path, *, keep: bool) -> Iterator[dict[str, str]]:
     """The settings of a stack that answers: the one that runs in the directory, or one of our own."""
     if _answers(directory):
-        yield up.saved_environment(directory)
+        yield stack.saved_environment(directory)
         return
     child = subprocess.Popen([sys.executable, "-m", "ops.cli", "up"], stderr=subprocess.PIPE, text=True)
     try:
         _await_ready(child)
-        yield up.saved_environment(directory)
+        yield stack.saved_environment(directory)
         if keep:
             child.wait()
     finally:
@@ -248,7 +248,7 @@ def _standing(directory: Path, *, keep: bool) -> Iterator[dict[str, str]]:
 
 def _answers(directory: Path) -> bool:
     try:
-        url = up.saved_environment(directory)["PUBLIC_URL"]
+        url = stack.saved_environment(directory)["PUBLIC_URL"]
         return requests.get(f"{url}/v1/plans", timeout=2).status_code == 200
     except Exception:  # noqa: BLE001  # none has run, or none runs now
         return False

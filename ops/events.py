@@ -9,32 +9,15 @@ from typing import Any
 import click
 from sqlalchemy import func, select
 
-from ops import stack, up
-from shared import clock, config, database, events, outbox, store, tables, verification
+from ops import exits, reach
+from shared import clock, database, events, outbox, store, tables, verification
 
-NOT_FOUND = 3
-FAULTY = 1
 TAIL_SECONDS = 0.3
-
-
-def open_databases(services: Iterable[str]) -> dict[str, database.Database]:
-    """The services' databases: by the environment's settings, else those of the stack in the run directory."""
-    import os
-    from importlib import import_module
-
-    environment = dict(os.environ)
-    if any(f"{name.upper()}_DATABASE_URL" not in environment for name in services):
-        environment = up.saved_environment(stack.run_directory()) | environment
-    opened = {}
-    for name in services:
-        settings = config.load(import_module(f"services.{name}.settings").Settings, environment)
-        opened[name] = database.Database(settings.database_url, clock.Clock(), pool_size=1)
-    return opened
 
 
 def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_json: bool) -> int:
     found: list[events.Recorded] = []
-    for home in open_databases(services).values():
+    for home in reach.open_databases(services).values():
         wanted = select(tables.Event).order_by(tables.Event.recorded_at.desc(), tables.Event.version.desc())
         if stream:
             wanted = wanted.where(tables.Event.stream == stream)
@@ -50,18 +33,18 @@ def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_
 
 def show_event(services: Iterable[str], event_id: str, as_json: bool) -> int:
     """Gives 3 if there is no such event."""
-    for home in open_databases(services).values():
+    for home in reach.open_databases(services).values():
         with home.begin() as session:
             row = session.scalar(select(tables.Event).where(tables.Event.id == event_id))
             if row is not None:
                 click.echo(json.dumps(as_document(store.recorded(row)), indent=None if as_json else 2))
                 return 0
     click.echo(f"no event {event_id}", err=True)
-    return NOT_FOUND
+    return exits.NOT_FOUND
 
 
 def tail(services: Iterable[str], as_json: bool) -> int:
-    homes = open_databases(services)
+    homes = reach.open_databases(services)
     places = {name: head(home) for name, home in homes.items()}
     try:
         while True:
@@ -69,7 +52,7 @@ def tail(services: Iterable[str], as_json: bool) -> int:
                 places[name] = _print_new(name, home, places[name], as_json)
             time.sleep(TAIL_SECONDS)
     except KeyboardInterrupt:
-        return 130
+        return exits.INTERRUPTED
 
 
 def verify(services: Iterable[str], as_json: bool) -> int:
@@ -77,11 +60,11 @@ def verify(services: Iterable[str], as_json: bool) -> int:
     from importlib import import_module
 
     whole = True
-    for name, home in open_databases(services).items():
+    for name, home in reach.open_databases(services).items():
         report = verification.verify(home, import_module(f"services.{name}.events").CATALOGUE)
         whole = whole and not report.faults
         click.echo(json.dumps({"service": name, **asdict(report)}) if as_json else _verdict(name, report))
-    return 0 if whole else FAULTY
+    return exits.OK if whole else exits.FAILED
 
 
 def as_document(event: events.Recorded) -> dict[str, Any]:

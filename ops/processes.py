@@ -12,7 +12,7 @@ from sqlalchemy import exc
 
 from ops import settings as ops_settings
 from services import access
-from shared import config, database, failpoints, health, logs, migrate
+from shared import config, database, failpoints, health, logs
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
 SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wait 5 ms, Python's usual, for its turn
@@ -40,7 +40,7 @@ def open_database(settings: Any, common: ops_settings.Settings, **options: Any) 
 
 def serve(names: tuple[str, ...]) -> int:
     """Answer RPC for the services named; the process is green already."""
-    from shared import doors
+    from shared import doors, presence
     from shared import serve as nameko_serve
 
     common = ops_settings.load()
@@ -57,7 +57,13 @@ def serve(names: tuple[str, ...]) -> int:
     }
     classes = [import_module(f"services.{name}.service").SERVICE for name in names]
     health.serve(common.health_port, {"rpc": nameko_serve.ready} | _database_checks(houses))
-    return nameko_serve.serve(classes, amqp_uri=common.amqp_uri, config={"houses": houses})
+    at_work = presence.Presence(
+        f"serve {' '.join(names)}",
+        {name: house.database for name, house in houses.items()},
+        lambda _service: [] if nameko_serve.ready() else ["RabbitMQ"],
+    )
+    at_work.start()
+    return nameko_serve.serve(classes, amqp_uri=common.amqp_uri, config={"houses": houses}, on_stop=at_work.stop)
 
 
 def serve_gateway() -> int:
@@ -80,26 +86,33 @@ def serve_gateway() -> int:
 
 def work(names: tuple[str, ...]) -> int:
     """Publish, follow, do jobs and watch the clock for the services named, until SIGTERM."""
-    from shared import rpc_client, watchdog, worker
+    from shared import presence, rpc_client, watchdog, worker
 
     sys.setswitchinterval(SWITCH_SECONDS)
     common = ops_settings.load()
     settings = {name: load_service(name) for name in names}
     begin(f"worker {' '.join(names)}", common, *settings.values())
     rpc_client.check_broker(common.amqp_uri)
-    workers = []
+    workers = {}
     for name in names:
         home = open_database(settings[name], common, statement_timeout_seconds=30.0, lock_timeout_seconds=10.0)
-        workers.append(worker.Worker(_work_of(name, settings[name], home), home, common.amqp_uri))
+        workers[name] = worker.Worker(work_of(name, settings[name], home), home, common.amqp_uri)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    health.serve(common.health_port, {one.work.service: one.is_connected for one in workers})
+    health.serve(common.health_port, {name: one.is_connected for name, one in workers.items()})
+    at_work = presence.Presence(
+        f"worker {' '.join(names)}",
+        {name: one.database for name, one in workers.items()},
+        lambda service: workers[service].away(),
+    )
     watchdog.start()
-    for one in workers:
+    for one in workers.values():
         one.start()
+    at_work.start()
     stopping.wait()
-    enders = [threading.Thread(target=one.stop) for one in workers]
+    at_work.stop()
+    enders = [threading.Thread(target=one.stop) for one in workers.values()]
     for ender in enders:
         ender.start()
     for ender in enders:
@@ -118,6 +131,8 @@ def migrate_all(names: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def _migrate(name: str, url: str) -> list[str]:
+    from shared import migrate
+
     try:
         return migrate.upgrade(url, name)
     except exc.OperationalError as error:
@@ -125,7 +140,8 @@ def _migrate(name: str, url: str) -> list[str]:
         raise config.BadConfiguration(f"{name.upper()}_DATABASE_URL: {reason}") from None
 
 
-def _work_of(name: str, settings: Any, home: database.Database) -> Any:
+def work_of(name: str, settings: Any, home: database.Database) -> Any:
+    """What a service's worker does: whom it hears, its jobs, its timers."""
     return import_module(f"services.{name}.worker").work(settings, home)
 
 

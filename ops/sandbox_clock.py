@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ops import settings, stack, up
+from ops import settings, stack
 from shared import clock, config
 
 
@@ -35,7 +35,7 @@ def reset() -> int:
 
 
 def _clock() -> clock.Clock:
-    environment = up.saved_environment(stack.run_directory())
+    environment = stack.saved_environment(stack.run_directory())
     common = config.load(settings.Settings, environment)
     if not common.sandbox or common.clock_file is None:
         raise config.BadConfiguration("there is no test clock outside the sandbox")

@@ -1,5 +1,7 @@
 """What every process is told from outside."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,20 @@ LEVEL = config.one_of("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ClockSettings:
+    sandbox: bool = config.setting(
+        "CHATNESS_SANDBOX",
+        "whether this is a laptop's sandbox: only then may there be a test clock",
+        parse=config.boolean,
+        default=False,
+    )
+    clock_file: Path | None = config.setting(
+        "CHATNESS_CLOCK_FILE", "the sandbox's test clock, shared by all processes", parse=Path, default=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ClockSettings):
     amqp_uri: str = config.setting("AMQP_URI", "where RabbitMQ is", parse=config.url("amqp", "amqps"), secret=True)
     key: bytes = config.setting(
         "CHATNESS_KEY",
@@ -30,15 +45,6 @@ class Settings:
         "the port of /livez and /readyz; 0: none",
         parse=config.whole(0, 65535),
         default=0,
-    )
-    sandbox: bool = config.setting(
-        "CHATNESS_SANDBOX",
-        "whether this is a laptop's sandbox: only then may there be a test clock",
-        parse=config.boolean,
-        default=False,
-    )
-    clock_file: Path | None = config.setting(
-        "CHATNESS_CLOCK_FILE", "the sandbox's test clock, shared by all processes", parse=Path, default=None
     )
     log_format: str = config.setting(
         "CHATNESS_LOG_FORMAT",
@@ -55,15 +61,17 @@ class Settings:
     log_level: str = config.setting("CHATNESS_LOG_LEVEL", "how much is logged", parse=LEVEL, default="INFO")
 
 
-def load() -> Settings:
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """:raises BadConfiguration: also for a test clock or a fail point outside the sandbox"""
-    settings = config.load(Settings)
-    if settings.clock_file is not None and not settings.sandbox:
-        raise config.BadConfiguration("CHATNESS_CLOCK_FILE is for the sandbox only (CHATNESS_SANDBOX=1)")
+    settings = config.load(Settings, environ)
+    business_clock(settings)
     if settings.fail_at is not None and not settings.sandbox:
         raise config.BadConfiguration("CHATNESS_FAIL_AT is for the sandbox only (CHATNESS_SANDBOX=1)")
     return settings
 
 
-def business_clock(settings: Settings) -> clock.Clock:
+def business_clock(settings: ClockSettings) -> clock.Clock:
+    """:raises BadConfiguration: for a test clock outside the sandbox"""
+    if settings.clock_file is not None and not settings.sandbox:
+        raise config.BadConfiguration("CHATNESS_CLOCK_FILE is for the sandbox only (CHATNESS_SANDBOX=1)")
     return clock.Clock(settings.clock_file)

@@ -28,6 +28,19 @@ def run_directory() -> Path:
     return Path(os.environ.get("CHATNESS_RUN", ".run")).absolute()
 
 
+def saved_environment(directory: Path) -> dict[str, str]:
+    """
+    The settings of the stack that runs, or ran, in this directory.
+
+    :raises BadConfiguration: if none ever did
+    """
+    path = directory / "environment.json"
+    if not path.exists():
+        raise config.BadConfiguration(f"no stack has run in {directory}; start one with `make run`")
+    saved: dict[str, str] = json.loads(path.read_text())
+    return saved
+
+
 @dataclass
 class Stack:
     """

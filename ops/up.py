@@ -1,12 +1,10 @@
 """`chatness up`: the stack, supervised, in one log, until Ctrl-C. Says READY when a sign-in and a usage work."""
 
-import json
 import os
 import signal
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -110,16 +108,3 @@ def _environment(values: dict[str, str]) -> Any:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def saved_environment(directory: Path) -> dict[str, str]:
-    """
-    The settings of the stack that runs, or ran, in this directory.
-
-    :raises BadConfiguration: if none ever did
-    """
-    path = directory / "environment.json"
-    if not path.exists():
-        raise config.BadConfiguration(f"no stack has run in {directory}; start one with `make run`")
-    saved: dict[str, str] = json.loads(path.read_text())
-    return saved

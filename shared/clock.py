@@ -20,7 +20,7 @@ class Clock:
     _read: tuple[tuple[int, int, int], float, datetime | None] | None = field(default=None, repr=False)
 
     def now(self) -> datetime:
-        return self.moved(datetime.now(UTC))
+        return self.moved(machine_time())
 
     def moved(self, machine_time: datetime) -> datetime:
         """What the business clock shows when a machine (this one, or a database's) shows `machine_time`."""
@@ -49,6 +49,11 @@ class Clock:
             frozen_at = setting.get("frozen_at")
             self._read = (stamp, float(setting["offset_seconds"]), parse(frozen_at) if frozen_at else None)
         return self._read[1], self._read[2]
+
+
+def machine_time() -> datetime:
+    """What this machine takes for the time, whatever the test clock says: for telling how far clocks are apart."""
+    return datetime.now(UTC)
 
 
 def rfc3339(moment: datetime) -> str:

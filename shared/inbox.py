@@ -165,21 +165,31 @@ class Inbox:
         if self._is_parked(session, event.stream):
             self._put_aside(session, event, "an earlier event of its stream is parked")
             return
-        known = self.hears.catalogue.classes.get(event.name)
-        handler = self.hears.handlers.get(known) if known is not None else None
-        if handler is None:  # nor does it matter whether this release could read it
-            return
         try:
-            fact = event.fact(self.hears.catalogue)
+            fact = self.read(event)
         except events.Unreadable as error:
-            self._put_aside(session, event, str(error))
+            self._put_aside(session, event, str(error), unreadable=True)
             return
+        if fact is not None:
+            self.handle(session, fact, event)
+
+    def read(self, event: envelope.Envelope) -> Any:
+        """
+        The fact, or None where no handler wants it: then it does not matter whether this release could read it.
+
+        :raises Unreadable: if a handler wants it and this release does not understand it
+        """
+        known = self.hears.catalogue.classes.get(event.name)
+        return event.fact(self.hears.catalogue) if known in self.hears.handlers else None
+
+    def handle(self, session: Session, fact: Any, event: envelope.Envelope) -> None:
+        """Run its handler, unless its version was applied before."""
         if self._seen(session, event):
             return
         actor = context.Actor(kind="service", id=self.producer, org_id=getattr(fact, "org_id", ""))
         request = context.use(actor=actor, correlation_id=event.correlation_id, causation_id=event.id)
         with request, watchdog.limit(HANDLER_SECONDS, f"{event.name} {event.id}"):
-            handler(session, fact, event)
+            self.hears.handlers[type(fact)](session, fact, event)
 
     def _seen(self, session: Session, event: envelope.Envelope) -> bool:
         """Remember the stream's version; True if it or a later one was applied before."""
@@ -199,7 +209,9 @@ class Inbox:
         )
         return session.execute(waiting.limit(1)).first() is not None
 
-    def _put_aside(self, session: Session, event: envelope.Envelope, reason: str) -> None:
+    def _put_aside(
+        self, session: Session, event: envelope.Envelope, reason: str, *, unreadable: bool = False
+    ) -> None:
         log.warning("parked", producer=self.producer, event_id=event.id, name=event.name, reason=reason)
         session.add(
             tables.Parked(
@@ -211,19 +223,25 @@ class Inbox:
                 envelope=event.encode(),
                 reason=reason,
                 parked_at=database.now(session),
+                unreadable=unreadable,
             )
         )
 
     def _lock(self, session: Session) -> tables.Inbox:
-        ours = select(tables.Inbox).where(tables.Inbox.producer == self.producer).with_for_update()
-        row = session.scalar(ours)
-        if row is None:
-            fresh = postgresql.insert(tables.Inbox).values(
-                producer=self.producer, epoch="", position=0, hash=events.GENESIS, attempting=0, attempts=0
-            )
-            session.execute(fresh.on_conflict_do_nothing())
-            row = session.scalars(ours).one()
-        return row
+        return lock(session, self.producer)
+
+
+def lock(session: Session, producer: str) -> tables.Inbox:
+    """The row that everybody locks first who changes what was applied of this producer."""
+    ours = select(tables.Inbox).where(tables.Inbox.producer == producer).with_for_update()
+    row = session.scalar(ours)
+    if row is None:
+        fresh = postgresql.insert(tables.Inbox).values(
+            producer=producer, epoch="", position=0, hash=events.GENESIS, attempting=0, attempts=0
+        )
+        session.execute(fresh.on_conflict_do_nothing())
+        row = session.scalars(ours).one()
+    return row
 
 
 def _unbroken(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, insert, null, select, update
 from sqlalchemy.orm import Session
 
-from shared import database, failpoints, ids, logs, store, tables, watchdog
+from shared import database, errors, failpoints, ids, logs, store, tables, watchdog
 
 LEASE = timedelta(minutes=2)
 EFFECT_SECONDS = 110.0  # less than the lease: who holds on longer would do it beside the next
@@ -62,6 +62,36 @@ def add_once(session: Session, kind: str, payload: dict[str, Any], *, subject: s
     waiting = select(tables.Job.id).where(same).limit(1).with_for_update(skip_locked=True)
     if session.scalar(waiting) is None:
         add(session, kind, payload, subject=subject)
+
+
+def retry(session: Session, job_id: str) -> None:
+    """
+    Let a job that was given up, or that waits for its next try, begin anew and at once.
+
+    :raises NotFound, Conflict: if there is none, or it is running, done or cancelled
+    """
+    job = _at_rest(session, job_id)
+    job.state, job.attempts, job.due_at, job.last_error = "waiting", 0, database.now(session), ""
+    store.notify(session, "jobs")
+
+
+def cancel(session: Session, job_id: str, *, reason: str) -> None:
+    """
+    Nobody is to do it any more; its payload goes at once.
+
+    :raises NotFound, Conflict: if there is none, or it is running, done or cancelled
+    """
+    job = _at_rest(session, job_id)
+    job.state, job.payload, job.last_error = "cancelled", null(), reason
+
+
+def _at_rest(session: Session, job_id: str) -> tables.Job:
+    job = session.get(tables.Job, job_id, with_for_update=True)
+    if job is None:
+        raise errors.NotFound("no_such_job", f"There is no job {job_id}.")
+    if job.state not in ("waiting", "failed"):
+        raise errors.Conflict(f"job_{job.state}", f"The job {job_id} is {job.state}.")
+    return job
 
 
 class Runner:

@@ -29,7 +29,7 @@ def configure(process: str, *, level: str = "INFO", as_text: bool = False) -> No
         foreign_pre_chain=stages,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)] if as_text else as_json),
+            *([_as_text()] if as_text else as_json),
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -42,6 +42,13 @@ def configure(process: str, *, level: str = "INFO", as_text: bool = False) -> No
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     bound: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return bound
+
+
+def _as_text() -> Any:
+    """With plain tracebacks: structlog's own show the values of all variables, and so whatever was being handled."""
+    return structlog.dev.ConsoleRenderer(
+        colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _mark(process: str) -> Any:

@@ -8,15 +8,19 @@ from sqlalchemy import ColumnElement, delete, select, tuple_
 from shared import database, tables, worker
 
 COMMAND_LIFE = timedelta(hours=24)
-DONE_JOB_LIFE = timedelta(days=7)
+OVER_JOB_LIFE = timedelta(days=7)
 BATCH = 1000  # so that no statement runs long, and none holds many rows
 
 
 def prune(home: database.Database) -> int:
-    """Delete old commands and done jobs; gives how many rows. A failed job stays until operations look at it."""
+    """
+    Delete old commands and jobs that are over; gives how many rows that were.
+
+    A failed job stays until operations look at it.
+    """
     now = home.clock.now()
     old_commands = tables.Command.created_at <= now - COMMAND_LIFE
-    old_jobs = (tables.Job.state == "done") & (tables.Job.created_at <= now - DONE_JOB_LIFE)
+    old_jobs = tables.Job.state.in_(("done", "cancelled")) & (tables.Job.created_at <= now - OVER_JOB_LIFE)
     command_key = (tables.Command.actor, tables.Command.route, tables.Command.key)
     return _delete(home, tables.Command, command_key, old_commands) + _delete(
         home, tables.Job, (tables.Job.id,), old_jobs

@@ -124,7 +124,10 @@ class InboxStream(Kernel):
 
 
 class Parked(Kernel):
-    """Events that could not be applied, and those behind them in the same stream, in order."""
+    """
+    Events that could not be applied, and those behind them in the same stream, in order. `unreadable`: this release
+    does not understand it, and a later one will try by itself.
+    """
 
     __tablename__ = "parked"
 
@@ -136,6 +139,24 @@ class Parked(Kernel):
     envelope: Mapped[bytes]
     reason: Mapped[str]
     parked_at: Mapped[datetime]
+    unreadable: Mapped[bool]
+
+
+class Discarded(Kernel):
+    """Parked events that operations decided to pass over: which, who, and why."""
+
+    __tablename__ = "discarded"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    producer: Mapped[str]
+    position: Mapped[int]
+    stream: Mapped[str]
+    version: Mapped[int]
+    event_id: Mapped[str]
+    name: Mapped[str]
+    reason: Mapped[str]
+    actor: Mapped[str]
+    discarded_at: Mapped[datetime]
 
 
 class Command(Kernel):
@@ -152,7 +173,10 @@ class Command(Kernel):
 
 
 class Job(Kernel):
-    """Something to do outside the database. State is waiting, running, done or failed; done ones lose the payload."""
+    """
+    Something to do outside the database. State is waiting, running, done, failed or cancelled; what is done or
+    cancelled has lost its payload.
+    """
 
     __tablename__ = "jobs"
 
@@ -165,6 +189,25 @@ class Job(Kernel):
     due_at: Mapped[datetime]
     last_error: Mapped[str]
     created_at: Mapped[datetime]
+
+
+class Process(Kernel):
+    """
+    Who is at work on this service. `beat_at` is the database's clock and `machine_at` the process's own, both at its
+    last sign of life.
+    """
+
+    __tablename__ = "processes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    release: Mapped[str]
+    started_at: Mapped[datetime]
+    beat_at: Mapped[datetime]
+    machine_at: Mapped[datetime]
+    away: Mapped[list[str]]
 
 
 class Personal(Kernel):

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
-from shared import consumer, database, inbox, jobs, logs, outbox, relay
+from shared import consumer, database, inbox, jobs, logs, outbox, parking, relay
 
 POLL_SECONDS = 2.0
 STOP_SECONDS = 8.0
@@ -59,6 +59,8 @@ class Worker:
             self._thread(f"timer {timer.name}", functools.partial(self._watch, timer))
         for follower in self.consumers:
             self._thread(follower.name, functools.partial(follower.run, self.stopping))
+            redrive = functools.partial(parking.redrive_unreadable, follower.inbox, self.stopping)
+            self._thread(f"{follower.name} parked", redrive)
 
     def stop(self) -> None:
         """Ask every thread to end after what it is doing, and wait a bounded time."""

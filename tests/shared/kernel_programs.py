@@ -3,6 +3,10 @@ Programs that end in the middle of something, to be run as processes of their ow
 
     python -m tests.shared.kernel_programs take DATABASE_URL LOG_FILE POSITION
         applies a log, and is killed while it handles the event at a position
+    python -m tests.shared.kernel_programs redrive DATABASE_URL STREAM VERSION
+        redrives a parked stream, and is killed while it handles the event of a version
+    python -m tests.shared.kernel_programs redrive_unreadable DATABASE_URL VERSION
+        the same at a worker's start, with a release that can read everything
     python -m tests.shared.kernel_programs add DATABASE_URL STREAM
         appends an event, and is killed when it is committed
     python -m tests.shared.kernel_programs job DATABASE_URL
@@ -18,7 +22,7 @@ import threading
 from pathlib import Path
 from typing import Any, Never
 
-from shared import clock, database, envelope, jobs
+from shared import clock, database, envelope, jobs, parking
 from tests.shared import kernel
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +44,22 @@ def take(home: database.Database, log_file: str, position: str) -> None:
     kernel.Listener(home, failing).inbox.take(log)
 
 
+def redrive(home: database.Database, stream: str, version: str) -> None:
+    parking.redrive(kernel.Listener(home, _dying_at(version)).inbox, stream)
+
+
+def redrive_unreadable(home: database.Database, version: str) -> None:
+    parking.redrive_unreadable(kernel.Listener(home, _dying_at(version)).inbox, threading.Event())
+
+
+def _dying_at(version: str) -> Any:
+    def failing(_fact: kernel.Added, event: envelope.Envelope) -> None:
+        if event.version == int(version):
+            die()
+
+    return failing
+
+
 def add(home: database.Database, stream: str) -> None:
     kernel.add(home, stream, 1)
     die()
@@ -59,4 +79,11 @@ def die() -> Never:
 
 if __name__ == "__main__":
     program, url, *rest = sys.argv[1:]
-    {"take": take, "add": add, "job": job}[program](database.Database(url, clock.Clock()), *rest)
+    programs = {
+        "take": take,
+        "redrive": redrive,
+        "redrive_unreadable": redrive_unreadable,
+        "add": add,
+        "job": job,
+    }
+    programs[program](database.Database(url, clock.Clock()), *rest)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared import database, jobs, tables
+from shared import database, errors, jobs, tables
 from tests.shared import kernel
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -225,3 +225,87 @@ class TestRunDue:
 
         found = row(home, job_id)
         assert (found.state, found.attempts, found.due_at) == ("running", 2, NOON + 2 * jobs.LEASE)
+
+
+def given_up(home: database.Database) -> str:
+    """The id of a job that failed for good."""
+    job_id = add(home)
+    for _ in range(jobs.MAX_ATTEMPTS):
+        run(home, fail)
+        home.clock.set(frozen_at=home.clock.now() + timedelta(hours=1))
+    assert row(home, job_id).state == "failed"
+    return job_id
+
+
+def retry(home: database.Database, job_id: str) -> None:
+    with home.begin() as session:
+        jobs.retry(session, job_id)
+
+
+def cancel(home: database.Database, job_id: str) -> None:
+    with home.begin() as session:
+        jobs.cancel(session, job_id, reason="ada: it was sent by hand")
+
+
+class TestRetry:
+    def test_lets_a_job_that_was_given_up_begin_anew_at_once(self, home):
+        job_id = given_up(home)
+
+        retry(home, job_id)
+
+        assert (row(home, job_id).state, row(home, job_id).attempts) == ("waiting", 0)
+        done = []
+        run(home, lambda *job: done.append(job))
+        assert done == [(job_id, {"to": "ada@example.org"})]
+
+    def test_does_not_wait_for_the_next_try(self, home):
+        job_id = add(home)
+        run(home, fail)
+        assert run(home, fail) == 0
+
+        retry(home, job_id)
+
+        assert run(home, fail) == 1
+
+    def test_refuses_what_is_done(self, home):
+        job_id = add(home)
+        run(home, lambda *_job: None)
+
+        with pytest.raises(errors.Conflict, match="is done"):
+            retry(home, job_id)
+
+    def test_refuses_what_is_not_there(self, home):
+        with pytest.raises(errors.NotFound):
+            retry(home, "job_nobodys")
+
+
+class TestCancel:
+    @pytest.mark.parametrize("make", [add, given_up])
+    def test_ends_a_job_and_forgets_its_payload(self, home, make):
+        job_id = make(home)
+
+        cancel(home, job_id)
+
+        found = row(home, job_id)
+        assert (found.state, found.payload, found.last_error) == ("cancelled", None, "ada: it was sent by hand")
+        home.clock.set(frozen_at=NOON + timedelta(days=30))
+        assert run(home, die) == 0
+
+    def test_refuses_a_job_that_runs(self, home):
+        job_id = add(home)
+
+        def cancel_it(*_job: Any) -> None:
+            with pytest.raises(errors.Conflict, match="is running"):
+                cancel(home, job_id)
+
+        run(home, cancel_it)
+
+        assert row(home, job_id).state == "done"
+
+    def test_is_final(self, home):
+        job_id = add(home)
+        cancel(home, job_id)
+
+        for again in (cancel, retry):
+            with pytest.raises(errors.Conflict, match="is cancelled"):
+                again(home, job_id)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from shared import database, jobs, outbox, worker
-from tests.shared import kernel, kernel_programs
+from tests.shared import kernel, kernel_programs, test_parking
 from tests.shared.kernel import Listener, places
 
 ONE, TWO = "counter-org_1", "counter-org_2"
@@ -53,6 +53,14 @@ class TestWorker:
             kernel.add(home, TWO, 3)
 
             hears_all(listener, home, 3)
+
+    def test_redrives_at_its_start_what_an_older_release_could_not_read(self, home, listener, amqp_uri):
+        test_parking.park_unreadable(home, listener)
+
+        with listening(listener, amqp_uri):
+            kernel.eventually(lambda: not listener.parked(), "nothing is parked")
+
+        assert test_parking.versions_of(listener) == [1, 2, 3]
 
     def test_is_woken_by_a_commit_and_does_not_wait_for_its_poll(self, home, amqp_uri, monkeypatch):
         monkeypatch.setattr(worker, "POLL_SECONDS", 600)

@@ -1,5 +1,6 @@
 """The command line on a stack that runs: data on stdout, a JSON document a line if asked for, exact exit codes."""
 
+import inspect
 import json
 import os
 import signal
@@ -174,8 +175,9 @@ class TestHelp:
     @pytest.mark.parametrize("words, command", [*_commands(cli.main)], ids=str)
     def test_of_each_command_says_what_it_does(self, words: tuple[str, ...], command: click.Command) -> None:
         assert command.help is not None
-        assert command.help[0].isupper()
-        assert command.help.rstrip().endswith(".")
+        said = inspect.cleandoc(command.help)
+        assert said[0].isupper()
+        assert said.endswith(".")
         assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 

@@ -1,0 +1,176 @@
+"""`chatness parked`: events that could not be applied, and what to do with them."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from ops import exits, processes, reach
+from shared import clock, database, envelope, inbox, parking, tables
+
+NO_CHANGE = "nothing was changed: add --execute to do it"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an event is parked, written `quota/billing/12`: by whom, told by whom, and its place in that log."""
+
+    service: str
+    producer: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.producer}/{self.position}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is parked of one stream, in order."""
+
+    service: str
+    producer: str
+    stream: str
+    rows: list[tables.Parked]
+
+
+def list_parked(services: Iterable[str], producers: Collection[str], stream: str, as_json: bool) -> int:
+    with reach.needing_databases():
+        for name, home in reach.open_databases(services).items():
+            for row in _rows(home, producers, stream):
+                click.echo(json.dumps(_document(name, row)) if as_json else _text(name, row))
+    return exits.OK
+
+
+def show(id: str, *, reveal: bool, as_json: bool) -> int:
+    """The envelope, without the event's data unless they are asked for."""
+    place = _parse(id)
+    with reach.needing_databases(), reach.open_database(place.service).begin() as session:
+        row = session.get(tables.Parked, (place.producer, place.position))
+    if row is None:
+        raise exits.NotThere(f"nothing is parked at {id}")
+    event = json.loads(row.envelope)
+    shown = {**_document(place.service, row), "envelope": event if reveal else {**event, "data": "hidden: --reveal"}}
+    click.echo(json.dumps(shown, indent=None if as_json else 2))
+    return exits.OK
+
+
+def redrive(services: Iterable[str], producers: Collection[str], stream: str, *, execute: bool, as_json: bool) -> int:
+    """Gives 1 if an event of a stream still fails: it and what follows in that stream stay parked."""
+    code, found = exits.OK, False
+    with reach.needing_databases():
+        for name, home in reach.open_databases(services).items():
+            boxes = _boxes(name, home) if execute else {}
+            for line in _lines(name, home, producers, stream):
+                found = True
+                done = _redriven(line, boxes.get(line.producer)) if execute else {"would_redrive": len(line.rows)}
+                _say_line(line, done, as_json)
+                code = exits.FAILED if done.get("reason") else code
+    if stream and not found:
+        raise exits.NotThere(f"nothing of {stream} is parked")
+    _say_end(found, execute)
+    return code
+
+
+def discard(ids: Iterable[str], *, reason: str, actor: str, execute: bool, as_json: bool) -> int:
+    """
+    Pass over events for good.
+
+    :raises NotThere: if one of them is not parked; then none is touched
+    """
+    places = [_parse(id) for id in ids]
+    with reach.needing_databases():
+        homes = reach.open_databases({place.service for place in places})
+        for place in places:
+            with homes[place.service].begin() as session:
+                row = session.get(tables.Parked, (place.producer, place.position))
+            if row is None:
+                raise exits.NotThere(f"nothing is parked at {place}")
+        for place in places:
+            home = homes[place.service]
+            done = execute and parking.discard(home, place.producer, place.position, reason=reason, actor=actor)
+            document = {"id": str(place), "discarded": done, "reason": reason, "actor": actor}
+            text = f"{place}  {'discarded' if done else 'would be discarded'}"
+            click.echo(json.dumps(document) if as_json else text)
+    _say_end(True, execute)
+    return exits.OK
+
+
+def _redriven(line: Line, box: inbox.Inbox | None) -> dict[str, Any]:
+    if box is None:
+        return {"redriven": 0, "left": len(line.rows), "reason": f"this release does not hear {line.producer}"}
+    outcome = parking.redrive(box, line.stream)
+    return {"redriven": outcome.redriven, "left": outcome.left, "reason": outcome.reason}
+
+
+def _boxes(name: str, home: database.Database) -> dict[str, inbox.Inbox]:
+    boxes = [inbox.Inbox(home, name, hears) for hears in reach.work_of(name, home).hears]
+    return {box.producer: box for box in boxes}
+
+
+def _rows(home: database.Database, producers: Collection[str], stream: str) -> list[tables.Parked]:
+    wanted = select(tables.Parked).order_by(tables.Parked.producer, tables.Parked.position)
+    if producers:
+        wanted = wanted.where(tables.Parked.producer.in_(producers))
+    if stream:
+        wanted = wanted.where(tables.Parked.stream == stream)
+    with home.begin() as session:
+        return list(session.scalars(wanted))
+
+
+def _lines(name: str, home: database.Database, producers: Collection[str], stream: str) -> Iterator[Line]:
+    lines: dict[tuple[str, str], Line] = {}
+    for row in _rows(home, producers, stream):
+        line = lines.setdefault((row.producer, row.stream), Line(name, row.producer, row.stream, []))
+        line.rows.append(row)
+    yield from lines.values()
+
+
+def _parse(id: str) -> Place:
+    service, _, rest = id.partition("/")
+    producer, _, position = rest.partition("/")
+    if service not in processes.SERVICES or not position.isascii() or not position.isdigit():
+        raise exits.NotThere(f"{id} is no parked event: they are called as `chatness parked list` shows them")
+    return Place(service, producer, int(position))
+
+
+def _document(name: str, row: tables.Parked) -> dict[str, Any]:
+    event = envelope.decode(row.envelope)
+    return {
+        "id": str(Place(name, row.producer, row.position)),
+        "event_id": event.id,
+        "name": row.name,
+        "stream": row.stream,
+        "version": row.version,
+        "parked_at": clock.rfc3339(row.parked_at),
+        "reason": row.reason,
+        "waits_for_a_release": row.unreadable,
+    }
+
+
+def _text(name: str, row: tables.Parked) -> str:
+    place = Place(name, row.producer, row.position)
+    return f"{place!s:<24} {row.parked_at:%Y-%m-%d %H:%M:%S}  {row.name:<28} {row.stream}@{row.version}  {row.reason}"
+
+
+def _say_line(line: Line, done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        parts = {"service": line.service, "producer": line.producer, "stream": line.stream}
+        click.echo(json.dumps({**parts, **done}))
+        return
+    what = f"{line.service} from {line.producer}, {line.stream}"
+    if "would_redrive" in done:
+        versions = ", ".join(str(row.version) for row in line.rows[:10]) + (", …" if len(line.rows) > 10 else "")
+        click.echo(f"{what}: {len(line.rows)} would be redriven, versions {versions}")
+    else:
+        stopped = f", {done['left']} still parked: {done['reason']}" if done["reason"] else ""
+        click.echo(f"{what}: {done['redriven']} redriven{stopped}")
+
+
+def _say_end(found: bool, execute: bool) -> None:
+    if not found:
+        click.echo("nothing is parked", err=True)
+    elif not execute:
+        click.echo(NO_CHANGE, err=True)

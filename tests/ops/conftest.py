@@ -1,0 +1,24 @@
+"""The surroundings in which the command line's rooms look for databases and RabbitMQ."""
+
+import pytest
+
+NOWHERE = "postgresql+psycopg2://nobody:x@127.0.0.1:1/none"
+SETTINGS = {
+    **{f"{name}_DATABASE_URL": NOWHERE for name in ("ACCOUNTS", "BILLING", "SECRETS", "QUOTA")},
+    "CHATNESS_KEY": "k" * 32,
+    "CURSOR_KEY": "k" * 32,
+    "SECRETS_PEPPER": "k" * 32,
+    "PUBLIC_URL": "http://127.0.0.1:1",
+    "SMTP_URL": "smtp://127.0.0.1:1",
+    "MAIL_FROM": "Chatness <no-reply@chatness.example>",
+    "STRIPE_API_KEY": "sk_test_nobody",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_" + "k" * 32,
+}
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch, amqp_uri: str) -> pytest.MonkeyPatch:
+    """Every setting that a command may need, with the module's RabbitMQ and databases that are not there."""
+    for name, value in {**SETTINGS, "AMQP_URI": amqp_uri}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch

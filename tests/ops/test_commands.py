@@ -1,0 +1,30 @@
+"""What the commands ask for before they do anything."""
+
+import pytest
+from click.testing import CliRunner
+
+from ops import cli, exits
+
+pytestmark = pytest.mark.pure
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "parked redrive",
+            "parked discard quota/billing/1",
+            "parked discard --reason because",
+            "deadletters requeue",
+            "deadletters requeue quota/billing/1 --all",
+            "deadletters discard --service quota",
+            "jobs retry",
+            "jobs retry job_1 --all",
+            "jobs cancel job_1",
+            "jobs list --state lost",
+        ],
+    )
+    def test_asks_for_what_must_be_said(self, words):
+        asked = CliRunner().invoke(cli.main, [*words.split(), "--execute"] if "list" not in words else words.split())
+
+        assert (asked.exit_code, asked.stdout) == (exits.USAGE, "")
