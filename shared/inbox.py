@@ -139,10 +139,10 @@ class Inbox:
         with self.database.begin() as session:
             row = self._lock(session)
             newer = [event for event in batch if event.position > row.position]
-            place = _place(row)
+            place, known = _place(row), self._known(session, newer)
             for event in newer:
                 place = _next(place, event, pulled=pulled)
-                self._handle(session, event)
+                self._handle(session, event, known)
             _move(row, place)
             session.flush()
             failpoints.reach("inbox.applied")
@@ -159,16 +159,24 @@ class Inbox:
             _move(row, place)
             return 1
 
-    def _handle(self, session: Session, event: envelope.Envelope) -> None:
-        if personal.is_erased(session, event.subject):
+    def _known(self, session: Session, batch: Sequence[envelope.Envelope]) -> "_Known":
+        parked = select(tables.Parked.stream).where(
+            tables.Parked.producer == self.producer, tables.Parked.stream.in_({event.stream for event in batch})
+        )
+        erased = personal.erased_among(session, {event.subject for event in batch})
+        return _Known(erased, set(session.scalars(parked.distinct())))
+
+    def _handle(self, session: Session, event: envelope.Envelope, known: "_Known") -> None:
+        if event.subject in known.erased | personal.erased_meanwhile(session):
             return
-        if self._is_parked(session, event.stream):
+        if event.stream in known.parked:
             self._put_aside(session, event, "an earlier event of its stream is parked")
             return
         try:
             fact = self.read(event)
         except events.Unreadable as error:
             self._put_aside(session, event, str(error), unreadable=True)
+            known.parked.add(event.stream)
             return
         if fact is not None:
             self.handle(session, fact, event)
@@ -203,12 +211,6 @@ class Inbox:
         )
         return session.execute(moved.returning(tables.InboxStream.version)).first() is None
 
-    def _is_parked(self, session: Session, stream: str) -> bool:
-        waiting = select(tables.Parked.position).where(
-            tables.Parked.producer == self.producer, tables.Parked.stream == stream
-        )
-        return session.execute(waiting.limit(1)).first() is not None
-
     def _put_aside(
         self, session: Session, event: envelope.Envelope, reason: str, *, unreadable: bool = False
     ) -> None:
@@ -229,6 +231,19 @@ class Inbox:
 
     def _lock(self, session: Session) -> tables.Inbox:
         return lock(session, self.producer)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """
+    What is asked once for a whole batch, behind the lock.
+
+    :param erased: the subjects that are gone for good
+    :param parked: the streams of which something is parked
+    """
+
+    erased: set[str]
+    parked: set[str]
 
 
 def lock(session: Session, producer: str) -> tables.Inbox:

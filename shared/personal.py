@@ -57,10 +57,22 @@ def erase(session: Session, subject: str) -> None:
     session.execute(delete(tables.Personal).where(tables.Personal.subject == subject))
     gone = postgresql.insert(tables.Erased).values(id=subject, erased_at=database.now(session))
     session.execute(gone.on_conflict_do_nothing())
+    session.info.setdefault("erased", set()).add(subject)
 
 
 def is_erased(session: Session, id: str) -> bool:
     return session.get(tables.Erased, id) is not None
+
+
+def erased_among(session: Session, ids: Collection[str]) -> set[str]:
+    """Those that are gone for good, asked for many at once."""
+    return set(session.scalars(select(tables.Erased.id).where(tables.Erased.id.in_(ids))))
+
+
+def erased_meanwhile(session: Session) -> set[str]:
+    """What this transaction itself has erased so far."""
+    erased: set[str] = session.info.get("erased", set())
+    return erased
 
 
 def _lock(subject: str) -> Any:

@@ -178,7 +178,7 @@ class Fleet:
         return history.History(
             producer="counting",
             home=self.counting,
-            public=frozenset(kernel.CATALOGUE.public),
+            catalogue=kernel.CATALOGUE,
             consumers=[consumer],
             delivered=(lambda: tap.counts) if tap else None,
         )

@@ -20,7 +20,7 @@ def histories(stack: Running) -> list[history.History]:
             consumers.setdefault(hears.catalogue.service, []).append(consumer)
     return [
         history.History(
-            producer=producer, home=stack.database(producer), public=_public(producer), consumers=listening
+            producer=producer, home=stack.database(producer), catalogue=_catalogue(producer), consumers=listening
         )
         for producer, listening in consumers.items()
     ]
@@ -32,6 +32,6 @@ def settle(stack: Running, *, seconds: float = 60.0) -> None:
         one.settle(seconds=seconds)
 
 
-def _public(service: str) -> frozenset[str]:
+def _catalogue(service: str) -> events.Catalogue:
     catalogue: events.Catalogue = import_module(f"services.{service}.events").CATALOGUE
-    return frozenset(catalogue.public)
+    return catalogue

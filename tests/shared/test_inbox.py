@@ -209,6 +209,19 @@ class TestTake:
         assert listener.heard() == [(TWO, 1)]
         assert listener.parked() == []
 
+    def test_applies_nothing_more_of_a_subject_that_was_erased_in_the_same_batch(self, home, listener):
+        heard = []
+
+        def on_added(session, _fact, event):
+            heard.append(event.position)
+            if event.position == 1:
+                personal.erase(session, event.subject)
+
+        box = inbox.Inbox(listener.home, "listening", inbox.Hears(kernel.CATALOGUE, {Added: on_added}))
+
+        assert box.take(publish(home, ONE, TWO, ONE)) == 3
+        assert heard == [1, 2]
+
     def test_lets_the_handler_act_for_the_producer_because_of_the_event(self, home, listener):
         seen = []
         with context.use(correlation_id="req_1"):
