@@ -3,6 +3,7 @@ One JSON line per event of interest, with the request's correlation id. Ids only
 """
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -24,12 +25,14 @@ def configure(process: str, *, level: str = "INFO", as_text: bool = False) -> No
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    as_json: list[Any] = [structlog.processors.format_exc_info, _mark(process), structlog.processors.JSONRenderer()]
+    rendered: list[Any] = [_as_text()] if as_text else [_mark(process), structlog.processors.JSONRenderer()]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=stages,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([_as_text()] if as_text else as_json),
+            structlog.processors.format_exc_info,
+            _leave_out_details,
+            *rendered,
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -42,6 +45,18 @@ def configure(process: str, *, level: str = "INFO", as_text: bool = False) -> No
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     bound: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return bound
+
+
+# PostgreSQL's words on what was wrong with a row hold the row's values, over as many lines as those have.
+_DETAIL = re.compile(
+    r"^DETAIL: .*?(?=^(?:HINT|CONTEXT|QUERY|STATEMENT): |^\n|^\[SQL|^\(Background|\Z)", re.DOTALL | re.MULTILINE
+)
+
+
+def _leave_out_details(_logger: Any, _method: str, line: Any) -> Any:
+    if "exception" in line:
+        line["exception"] = _DETAIL.sub("DETAIL: left out\n", line["exception"])
+    return line
 
 
 def _as_text() -> Any:
