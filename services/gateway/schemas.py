@@ -1,8 +1,15 @@
-"""Schemas that more than one route uses. Unknown fields are refused: marshmallow's default, and meant."""
+"""Schemas that more than one route uses."""
 
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import RAISE, Schema, fields, validate
+
+
+class Input(Schema):
+    """What a client sends. The document says, too, that nothing else may be among it."""
+
+    class Meta:
+        unknown = RAISE
 
 
 class Token(fields.String):
@@ -30,7 +37,7 @@ class Problem(Schema):
     errors = fields.List(fields.Nested(Fault), metadata={"description": "with `invalid_fields`"})
 
 
-class NewMessage(Schema):
+class NewMessage(Input):
     """The wish to send a message."""
 
     bot_id = Token(required=True)

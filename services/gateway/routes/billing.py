@@ -43,12 +43,18 @@ def list_plans() -> dict[str, Any]:
 
 
 @routes.operation(
-    "GET", "/v1/subscription", permission="billing:manage", answers={200: billing_schemas.ShownSubscription}
+    "GET",
+    "/v1/subscription",
+    permission="billing:manage",
+    answers={200: billing_schemas.ShownSubscription},
+    refusals={"org_not_ready": 503},
+    tagged=True,
 )
-def get_subscription() -> dict[str, Any]:
+def get_subscription() -> routing.Answer:
     """Show the org's plan, its limits, and what is scheduled or owed."""
     subscription = flask.g.services.billing.get_subscription()
-    return {**subscription, "resets_left": flask.g.services.quota.get_usage()["resets_left"]}
+    resets_left = flask.g.services.quota.get_usage()["resets_left"]
+    return routing.Answer(data={**subscription, "resets_left": resets_left}, tagged=subscription)
 
 
 @routes.operation(
@@ -58,6 +64,8 @@ def get_subscription() -> dict[str, Any]:
     body=billing_schemas.Change,
     answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals=REFUSALS,
+    tagged=True,
+    conditional=True,
 )
 def change_plan(body: dict[str, Any]) -> routing.Answer:
     """
@@ -77,6 +85,8 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
     query=billing_schemas.CancelQuery,
     answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals=REFUSALS,
+    tagged=True,
+    conditional=True,
 )
 def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
     """Go back to Free, at the end of the paid period or now."""
@@ -90,6 +100,8 @@ def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
     permission="billing:manage",
     answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals={**REFUSALS, "nothing_scheduled": 409},
+    tagged=True,
+    conditional=True,
 )
 def withdraw_change() -> routing.Answer:
     """Withdraw what is scheduled; the plan stays."""
@@ -103,6 +115,7 @@ def withdraw_change() -> routing.Answer:
     permission="billing:manage",
     answers={200: billing_schemas.ChangeStatus},
     refusals={"unknown_change": 404},
+    tagged=True,
 )
 def get_change(change_id: str) -> Any:
     """Show what became of a change that was answered with 202."""
@@ -170,7 +183,8 @@ def _outcome(answer: dict[str, Any]) -> routing.Answer:
     match answer["outcome"]:
         case "changed":
             applied = _limits_applied(answer["version"])
-            return routing.Answer(data={"subscription": answer["subscription"], "limits_applied": applied})
+            changed = {"subscription": answer["subscription"], "limits_applied": applied}
+            return routing.Answer(data=changed, tagged=answer["subscription"])
         case "checkout":
             return routing.Answer(status=202, data={"checkout_url": answer["checkout_url"]})
         case "pending":

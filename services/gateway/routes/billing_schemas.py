@@ -69,7 +69,7 @@ class ShownSubscription(Subscription):
     )
 
 
-class Change(Schema):
+class Change(schemas.Input):
     plan = fields.String(required=True, validate=validate.Length(1, 64))
     at = fields.String(
         validate=TIMING,

@@ -24,6 +24,7 @@ ANSWER_SECONDS = 1.8  # quota is asked twice within it; then it is away, which i
         "unknown_bot": 404,
         "bot_paused": 409,
         "message_id_reused": 409,
+        "idempotency_key_reused": 422,
         "message_limit_reached": 429,
         "org_not_ready": 503,
     },
@@ -33,7 +34,7 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     Ask whether a bot may send a message, and count it.
 
     The same id asked again gets the same answer. After a 503 ask again with the `id` that it carries: then the
-    message is counted once, whatever became of the first request.
+    message is counted once, whatever became of the first request. Without an `id` an Idempotency-Key does the same.
     """
     now = context.current()
     deadline = min(now.deadline or math.inf, time.time() + ANSWER_SECONDS)
@@ -45,6 +46,10 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     }
     try:
         admission = flask.g.services.admissions.admit(item, deadline=deadline)
+    except errors.Conflict as refusal:
+        if refusal.code == "message_id_reused" and "id" not in body:  # the id was made of the key
+            raise errors.Invalid("idempotency_key_reused", "This key was used before for another bot.") from None
+        raise
     except errors.LimitReached as refusal:
         details = {**refusal.details, "upgrade_url": f"{flask.current_app.config['SETTINGS'].public_url}/billing"}
         raise errors.LimitReached(refusal.code, refusal.message, details) from None
@@ -59,6 +64,7 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     permission="messages:write",
     answers={200: schemas.Admission},
     refusals={"unknown_message": 404},
+    tagged=True,
 )
 def get_message(message_id: str) -> Any:
     """Show whether a message was counted, with the answer it got."""
