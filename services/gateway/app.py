@@ -34,8 +34,8 @@ class TokenConverter(BaseConverter):
 class App(flask.Flask):
     def make_default_options_response(self) -> flask.Response:
         """To OPTIONS, whose answer Flask would call an HTML page."""
-        methods = flask.request.url_rule.methods if flask.request.url_rule else None
-        return flask.Response(status=204, headers={"Allow": ", ".join(sorted(methods or ()))})
+        methods = super().make_default_options_response().allow
+        return flask.Response(status=204, headers={"Allow": ", ".join(sorted(methods))})
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]

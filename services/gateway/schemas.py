@@ -1,15 +1,8 @@
-"""Schemas that more than one route uses."""
+"""Schemas that more than one route uses. Unknown fields are refused: marshmallow's default, and meant."""
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, validate
-
-
-class Input(Schema):
-    """What a client sends. The document says, too, that nothing else may be among it."""
-
-    class Meta:
-        unknown = RAISE
+from marshmallow import INCLUDE, Schema, fields, validate
 
 
 class Token(fields.String):
@@ -28,6 +21,9 @@ class Fault(Schema):
 class Problem(Schema):
     """A refusal, RFC 9457. Some codes add further members, as `resets_at`."""
 
+    class Meta:
+        unknown = INCLUDE
+
     type = fields.URL(required=True, metadata={"description": "where the code is explained"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
@@ -37,7 +33,7 @@ class Problem(Schema):
     errors = fields.List(fields.Nested(Fault), metadata={"description": "with `invalid_fields`"})
 
 
-class NewMessage(Input):
+class NewMessage(Schema):
     """The wish to send a message."""
 
     bot_id = Token(required=True)

@@ -452,8 +452,8 @@ class TestPortal:
     def test_lets_the_customer_in(self, billing):
         billing.subscribe("starter")
 
-        assert requests.get(billing.ask("open_portal")["url"], timeout=10).status_code == 200
+        assert requests.get(billing.tell("open_portal")["url"], timeout=10).status_code == 200
 
     def test_has_nothing_for_an_org_that_never_paid(self, billing):
         with pytest.raises(errors.Conflict, match="no_customer"):
-            billing.ask("open_portal")
+            billing.tell("open_portal")

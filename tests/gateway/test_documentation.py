@@ -54,7 +54,7 @@ class TestOpenapi:
 class TestDescription:
     """The document of the routes that there are, complete enough to write a client from."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def document(self):
         usual = examples.settings()
         site = app.create(usual, services=None, authentication=None, groups=routes.groups(usual))

@@ -10,7 +10,7 @@ from services.gateway import routing, schemas
 routes = routing.Routes("accounts", "People: sign up, sign in, and who they are.")
 
 
-class Registration(schemas.Input):
+class Registration(Schema):
     name = fields.String(required=True)
     email = fields.String(required=True)
     password = schemas.Hidden(
@@ -19,11 +19,11 @@ class Registration(schemas.Input):
     org_name = fields.String(metadata={"description": "the person's name if absent"})
 
 
-class Confirmation(schemas.Input):
+class Confirmation(Schema):
     token = schemas.Hidden(required=True, metadata={"description": "from the mailed link"})
 
 
-class Credentials(schemas.Input):
+class Credentials(Schema):
     email = fields.String(required=True)
     password = schemas.Hidden(required=True)
 
@@ -80,7 +80,7 @@ class Sessions(Schema):
     data = fields.List(fields.Nested(Session), required=True)
 
 
-class AccountChange(schemas.Input):
+class AccountChange(Schema):
     name = fields.String(required=True)
 
 

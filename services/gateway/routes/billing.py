@@ -160,7 +160,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
 )
 def open_portal() -> Any:
     """Give the address where the card is changed. Whoever has it is let in: do not keep it."""
-    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal()
+    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal(command_id=flask.g.command_id)
 
 
 @routes.operation(

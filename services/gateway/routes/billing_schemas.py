@@ -69,7 +69,7 @@ class ShownSubscription(Subscription):
     )
 
 
-class Change(schemas.Input):
+class Change(Schema):
     plan = fields.String(required=True, validate=validate.Length(1, 64))
     at = fields.String(
         validate=TIMING,

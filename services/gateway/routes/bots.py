@@ -12,7 +12,7 @@ routes = routing.Routes("bots", "What sends messages.")
 UNKNOWN = {"unknown_bot": 404}
 
 
-class NewBot(schemas.Input):
+class NewBot(Schema):
     name = fields.String(required=True, validate=validate.Length(1, 100))
 
 

@@ -15,7 +15,7 @@ class Memberships(Schema):
     data = fields.List(fields.Nested(Membership), required=True)
 
 
-class OrgChange(schemas.Input):
+class OrgChange(Schema):
     """What is left out stays; what is empty is cleared."""
 
     name = fields.String()

@@ -13,7 +13,7 @@ routes = routing.Routes("secrets", "API secrets, with which programs of the org 
 HINT_LENGTH = 4
 
 
-class NewSecret(schemas.Input):
+class NewSecret(Schema):
     name = fields.String(required=True, validate=validate.Length(1, 100))
     scopes = fields.List(
         fields.String(validate=validate.OneOf(access.SCOPES)),
