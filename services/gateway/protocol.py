@@ -215,6 +215,8 @@ def _framing_fault(headers: Message) -> str | None:
             return "Content-Length must be a number."
         if name == "transfer-encoding" and value.lower() != "chunked":
             return "Only the transfer encoding `chunked` is understood."
+    if seen >= {"content-length", "transfer-encoding"}:
+        return "A body has a Content-Length or comes in chunks, not both."
     return None
 
 

@@ -61,7 +61,7 @@ class TestFraming:
     def test_must_be_certain(self, connection, headers):
         connection.sendall(authorised(*headers, body=b"5\r\nhello\r\n0\r\n\r\n", length=False))
 
-        assert re.match(rb"HTTP/1.. 400 (?!.*HTTP/1)", rest(connection), re.DOTALL)
+        assert re.match(rb"HTTP/1.1 400 (?!.*HTTP/1)", rest(connection), re.DOTALL)
 
     def test_is_refused_with_a_problem(self, connection):
         connection.sendall(authorised("Content-Length: 1"))
