@@ -60,7 +60,7 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
 
     def setup(self) -> None:
         super().setup()
-        self.wfile = Writer(self.connection, self.server.socket_timeout)
+        self.wfile = Writer(self.connection)
 
     def handle_one_request(self) -> None:
         eventlet.sleep(0)  # a client that asks faster than we answer would never let another have its turn
@@ -156,18 +156,20 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
 
 
 class Writer:
-    """What is written to a client, who has so many seconds for each piece, however slowly it is taken."""
+    """
+    What is written to a client, within the socket's time limit, and without a buffer.
 
-    def __init__(self, connection: Any, seconds: float) -> None:
+    Of who did not take it in time nothing is kept: the kernel would go on sending for minutes.
+    """
+
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._seconds = seconds
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        """:raises TimeoutError: and what the kernel still keeps for the client is dropped with the connection"""
+        """:raises TimeoutError: if the client does not take it"""
         try:
-            with eventlet.Timeout(self._seconds, TimeoutError("the answer was not taken")):
-                self._connection.sendall(data)
+            self._connection.sendall(data)
         except TimeoutError:
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise

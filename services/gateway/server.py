@@ -7,6 +7,7 @@ answer.
 """
 
 import errno
+import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,6 +27,7 @@ log = logs.logger(__name__)
 
 URL_BYTES = 8192
 BACKLOG = 1024
+SEND_BYTES = 131_072  # by itself the kernel would keep megabytes for each client that does not read
 LOOK_SECONDS = 0.05
 REST_SECONDS = 1.0  # a connection that has been silent for so long is given up where others need its room
 DRAIN_SECONDS = 6.0  # less than the process has for its whole stop
@@ -70,6 +72,7 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
 
     def get_wsgi_server(self, sock: Any, wsgi_app: Application) -> wsgi.Server:
         self._room = Semaphore(self.settings.connections)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         sock.listen(BACKLOG)  # nameko's 50 make a burst of clients wait a second for their next attempt
         server = wsgi.Server(
             sock,

@@ -19,7 +19,7 @@ from tests.gateway import examples
 REPOSITORY = Path(__file__).parents[2]
 CONNECTIONS = 8
 SOCKET_SECONDS = 1
-ESTABLISHED = "01"
+LISTEN, TIME_WAIT = "0A", "06"
 MESSAGE = b'{"bot_id": "bot_1"}'
 
 
@@ -56,10 +56,10 @@ class Site:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def open_sockets(self) -> int:
-        """How many connections to it the kernel holds on its side, those included that it has closed."""
+        """How many connections to it the kernel holds on its side, closed ones that it still sends to among them."""
         local = f":{self.port:04X}"
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(line[1].endswith(local) and line[3] == ESTABLISHED for line in lines)
+        return sum(line[1].endswith(local) and line[3] not in (LISTEN, TIME_WAIT) for line in lines)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
