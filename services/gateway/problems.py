@@ -108,7 +108,6 @@ EVERYWHERE = {
 """What no route has to itself."""
 
 _BY_STATUS = {
-    400: ("bad_request", "This is no request in HTTP/1.1."),
     404: ("not_found", "There is no such route, or no such thing, or it is not yours."),
     405: ("method_not_allowed", "The route has other methods; see Allow."),
     413: ("body_too_large", "The body is larger than this route accepts."),
@@ -120,14 +119,14 @@ _BY_STATUS = {
 
 def from_status(status: int, detail: str | None = None) -> Problem:
     """What is refused before it reaches the app."""
-    code, usual = _BY_STATUS.get(status, _BY_STATUS[400])
+    code, usual = _BY_STATUS.get(status, ("bad_request", "This is no request in HTTP/1.1."))
     return Problem(status=status, code=code, detail=detail or usual)
 
 
 def _from_werkzeug(error: exceptions.HTTPException) -> Problem:
     """werkzeug's own refusals: no such route, wrong method, too large. Its HTML is not kept."""
     status = error.code or 500
-    code, detail = _BY_STATUS.get(status, ("bad_request", error.name))
+    code, detail = _BY_STATUS.get(status, ("bad_request", error.description or error.name))
     methods = error.valid_methods if isinstance(error, exceptions.MethodNotAllowed) else None
     headers = {"Allow": ", ".join(sorted(methods))} if methods else {}
     return Problem(status=status, code=code, detail=detail, headers=headers)
