@@ -22,8 +22,11 @@ CHECKS = ",".join(
         "ignored_auth",
     )
 )
-# What is looked at and changed is there; what is ended is not what the others need.
+# Any refusal is one: an address that is too long is 414. What is looked at and changed is there; what is ended is not
+# what the others need.
 CONFIGURATION = """
+[checks]
+negative_data_rejection.expected-statuses = ["4xx"]
 [parameters]
 bot_id = "{bot_id}"
 message_id = "{message_id}"
