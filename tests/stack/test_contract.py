@@ -36,7 +36,7 @@ session_id = "ses_nobodys"
 include-operation-id = "delete_bot"
 parameters = {{ bot_id = "bot_nobodys" }}
 """
-SUICIDAL = "sign_out"  # nothing could be asked after it; `test_story` signs out
+SUICIDAL = "sign_out"  # nothing could be asked after it; `test_secrecy` signs out
 SEED = 20261124
 # Every border of every schema once, by the one whom most is open to; whoever may less is refused before that.
 PHASES = {"owner": "coverage,fuzzing", "program": "examples,fuzzing", "anyone": "examples,fuzzing"}
