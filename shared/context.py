@@ -52,12 +52,14 @@ class Context:
     :param correlation_id: the id of the request that began it all, the same through every service
     :param causation_id: the id of the event that is being handled, empty for a command
     :param deadline: when the caller stops waiting, in seconds since the epoch; None: nobody waits
+    :param if_match: the revisions of which what is changed must have one, see `shared.revisions`; None: any
     """
 
     actor: Actor = ANYONE
     correlation_id: str = ""
     causation_id: str = ""
     deadline: float | None = None
+    if_match: tuple[str, ...] | None = None
 
 
 _current: ContextVar[Context] = ContextVar("chatness_context")

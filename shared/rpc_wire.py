@@ -49,9 +49,11 @@ class Unreadable(Exception):
 def request(arguments: dict[str, Any], *, reply_to: str, correlation_id: str, deadline: float) -> amqp.Message:
     """A call that expires in the queue when its caller has stopped waiting, on behalf of the current actor."""
     now = context.current()
-    headers = {"nameko.actor": now.actor.to_json(), "nameko.deadline": deadline}
+    headers: dict[str, Any] = {"nameko.actor": now.actor.to_json(), "nameko.deadline": deadline}
     if now.correlation_id:
         headers["nameko.correlation_id"] = now.correlation_id
+    if now.if_match is not None:
+        headers["nameko.if_match"] = list(now.if_match)
     milliseconds_left = max(1, int((deadline - time.time()) * 1000))
     return _message(
         {"args": [], "kwargs": arguments},
@@ -148,7 +150,10 @@ def read_context(headers: dict[str, Any]) -> context.Context:
     if not isinstance(correlation_id, str) or len(correlation_id) > 200:
         raise errors.Invalid("invalid_context", "The correlation id is not a string of at most 200 characters.")
     return context.Context(
-        actor=_read_actor(headers.get("nameko.actor") or {}), correlation_id=correlation_id, deadline=deadline
+        actor=_read_actor(headers.get("nameko.actor") or {}),
+        correlation_id=correlation_id,
+        deadline=deadline,
+        if_match=_read_revisions(headers.get("nameko.if_match")),
     )
 
 
@@ -161,6 +166,14 @@ def _read_actor(value: Any) -> context.Actor:
     if not all(isinstance(text, str) for text in texts):
         raise errors.Invalid("invalid_context", "The actor is not an actor.")
     return actor
+
+
+def _read_revisions(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(revision, str) for revision in value):
+        raise errors.Invalid("invalid_context", "The revisions are not a list of strings.")
+    return tuple(value)
 
 
 def _message(body: dict[str, Any], **properties: Any) -> amqp.Message:

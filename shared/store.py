@@ -90,6 +90,11 @@ def head(session: Session, stream: str, aggregate: Aggregate[S]) -> Loaded[S]:
     return Loaded(stream, aggregate.initial, row.version, row.hash)
 
 
+def lock(session: Session, stream: str) -> None:
+    """Let nobody append to the stream until this transaction ends. One without an event yet cannot be locked."""
+    session.execute(select(tables.Stream.version).where(tables.Stream.stream == stream).with_for_update())
+
+
 def read(session: Session, stream: str, *, after: int = 0) -> list[events.Recorded]:
     """The events of a stream in order, beyond version `after`."""
     found = select(tables.Event).where(tables.Event.stream == stream, tables.Event.version > after)

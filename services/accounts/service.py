@@ -17,7 +17,7 @@ from services.accounts import (
     registrations,
     sessions,
 )
-from shared import clock, context, doors, errors, personal, store
+from shared import clock, commands, context, doors, errors, personal, revisions, store
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -51,13 +51,14 @@ class AccountsService(doors.Service):
         return registrations.confirm(session, token)
 
     @doors.opened("session:create")
-    def create_session(self, email: str, password: str, user_agent: str = "") -> dict[str, Any]:
+    def create_session(self, command_id: str, email: str, password: str, user_agent: str = "") -> dict[str, Any]:
         """
-        Sign in. Not remembered by a command id: the token is shown once, and a repeat signs in again.
+        Sign in, once per command id and person.
 
         :returns: `{"token", "session_id", "expires_at", "account", "org", "orgs"}`
         :raises Invalid: `wrong_credentials`, for an unknown address too
         :raises Forbidden: `address_unconfirmed`, only after the right password
+        :raises Conflict: `session_already_created` at a repeat: the token was shown that once, and is not kept
         """
         with self.house.database.begin() as session:
             candidate = credentials.candidate(session, email)
@@ -70,7 +71,25 @@ class AccountsService(doors.Service):
         with self.house.database.begin() as session:
             if not credentials.still_stands(session, candidate, stronger_hash=stronger_hash):
                 raise _wrong_credentials()
-            return _signed_in(session, candidate.account_id, user_agent)
+            with context.use(actor=context.Actor(kind="person", id=candidate.account_id)):
+                return self._start_once(session, command_id, email=email, user_agent=user_agent)
+
+    def _start_once(self, session: Session, command_id: str, *, email: str, user_agent: str) -> dict[str, Any]:
+        place: Any = {
+            "route": "accounts.create_session",
+            "command_id": command_id,
+            "fingerprint": commands.fingerprint(self.house.fingerprint_key, {"email": email}),
+        }
+        known = commands.recall(session, **place)
+        if known is not None:
+            raise errors.Conflict(
+                "session_already_created",
+                "This request has signed in before, and the token was shown that once. Sign in with another key.",
+                known,
+            )
+        signed_in = _signed_in(session, self.actor.id, user_agent)
+        commands.remember(session, **place, outcome={"session_id": signed_in["session_id"]})
+        return signed_in
 
     @doors.opened("tokens:verify")
     def verify_session(self, sha256: str) -> dict[str, Any]:
@@ -100,6 +119,7 @@ class AccountsService(doors.Service):
     def change_name(self, session: Session, name: str) -> dict[str, str]:
         account_id = self.actor.id
         projections.lock_account(session, account_id)
+        revisions.check(projections.own_account(session, account_id))
         profile = {**personal.get(session, account_id), "name": inputs.name(name)}
         profile_version = personal.put(session, account_id, subject=account_id, **profile)
         change = partial(account.change_profile, profile_version=profile_version)
@@ -138,6 +158,7 @@ class AccountsService(doors.Service):
             }
         )
         projections.lock_org(session, org_id)
+        revisions.check(projections.owners_org(session, org_id))
         profile_version = personal.put(session, org_id, subject=org_id, **personal.get(session, org_id) | changes)
         change = partial(org.change_profile, profile_version=profile_version)
         store.execute(session, projections.org_stream(org_id), projections.ORG, change)

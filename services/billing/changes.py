@@ -13,12 +13,12 @@ from typing import Any, assert_never
 
 from sqlalchemy.orm import Session
 
-from services.billing import checkouts, customers, domain, intents, models, sight, stripe_api
+from services.billing import checkouts, customers, domain, intents, models, projections, sight, stripe_api
 from services.billing.catalogue import Plan
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.sight import Call, Seen
-from shared import commands, context, database, errors, ids, logs, store
+from shared import commands, context, database, errors, ids, logs, revisions, store
 
 Record = Callable[[Session, str], models.Intent]
 log = logs.logger(__name__)
@@ -48,6 +48,7 @@ def change(parts: Parts, order: Order, *, plan: str, at: str | None) -> dict[str
 
     def record(session: Session, intent_id: str) -> models.Intent:
         begin = partial(domain.begin, org_id=org_id, plans=parts.plans, now=database.now(session))
+        _check_revision(session, parts, org_id)
         state = store.execute(session, stream(org_id), SUBSCRIPTION, begin)
         when = domain.timing(state, plan=plan, at=at, plans=parts.plans)
         request = partial(domain.request, intent_id=intent_id, plan=plan, at=at, plans=parts.plans)
@@ -68,6 +69,7 @@ def withdraw(parts: Parts, order: Order) -> dict[str, Any]:
     org_id = order.org_id
 
     def record(session: Session, intent_id: str) -> models.Intent:
+        _check_revision(session, parts, org_id)
         state = store.execute(session, stream(org_id), SUBSCRIPTION, domain.withdraw)
         return intents.new(session, id=intent_id, org_id=org_id, kind="withdraw", plan=state.plan, at="now")
 
@@ -83,6 +85,12 @@ def finish_interrupted(parts: Parts) -> None:
                     _carry_out(parts, mine, intent_id)
             except (errors.ServiceError, stripe_api.Away) as error:
                 log.warning("change still open", intent=intent_id, reason=str(error))
+
+
+def _check_revision(session: Session, parts: Parts, org_id: str) -> None:
+    """Whoever asks may want to change only what they have seen."""
+    store.lock(session, stream(org_id))
+    revisions.check(projections.subscription(session, org_id, parts.plans))
 
 
 def _run(parts: Parts, order: Order, record: Record) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from services.billing import changes, customers, intents, invoices, previews, projections, stripe_api, webhooks
 from services.billing.catalogue import FREE
 from services.billing.parts import Parts
-from shared import commands, doors, errors
+from shared import commands, doors, errors, ids
 
 
 class BillingService(doors.Service):
@@ -57,13 +57,14 @@ class BillingService(doors.Service):
         return invoices.page(self.parts, org_id=self.actor.org_id, limit=limit, after=after)
 
     @doors.opened("billing:manage")
-    def open_portal(self) -> dict[str, str]:
-        """Where cards are changed. The address lets in whoever has it, so it is made anew each time."""
+    def open_portal(self, command_id: str) -> dict[str, str]:
+        """Where cards are changed. The address lets in whoever has it: Stripe keeps it for a repeat, we do not."""
         customer_id = self._customer_id()
         if not customer_id:
             raise errors.Conflict("no_customer", "There is nothing to manage before a first paid plan.")
+        key = ids.derived("portal", self.actor.org_id, self.actor.id, command_id)
         with stripe_api.unavailable_when_away():
-            return {"url": self.parts.stripe().portal(customer_id)}
+            return {"url": self.parts.stripe().portal(customer_id, key=key)}
 
     @doors.opened("webhooks:receive")
     def receive_webhook(self, payload: str, signature: str) -> dict[str, str]:

@@ -211,10 +211,11 @@ class Stripe:
             found = client.v1.invoices.list(page)
             return [_invoice(each) for each in found.data], found.has_more
 
-    def portal(self, customer_id: str) -> str:
+    def portal(self, customer_id: str, *, key: str) -> str:
         with self._calling() as client:
             made = client.v1.billing_portal.sessions.create(
-                {"customer": customer_id, "return_url": f"{self.settings.public_url}/billing"}
+                {"customer": customer_id, "return_url": f"{self.settings.public_url}/billing"},
+                {"idempotency_key": key},
             )
             return made.url
 

@@ -9,15 +9,33 @@ import werkzeug
 from werkzeug import exceptions
 from werkzeug.routing import BaseConverter
 
-from services.gateway import authentication, documentation, edge, problems, routing, settings
+from services.gateway import authentication, description, documentation, edge, problems, routing, settings
 
 VERSION = "1"
+ABOUT = """\
+JSON in UTF-8. A refusal is a problem document (RFC 9457) whose `code` is for programs; its `type` explains it. What
+is not yours answers 404, the same as what does not exist. A method that a route does not have is 405, with `Allow`.
+
+`Idempotency-Key` is honoured wherever something changes; a preview and a webhook do not need it. A refusal is not
+remembered. The values of secrets and sessions are not kept: asked again with the same key, they are refused with 409.
+Requests without a token have one set of keys together, so let them be random.
+
+A resource carries an `ETag`; with `If-Match` it is changed only if it still has that one. Other headers than those
+named here, and parameters of the query where a route has none, are ignored.
+"""
 
 
 class TokenConverter(BaseConverter):
     """A path parameter is an id; whatever else stands there is no route, and reaches no service."""
 
     regex = "[A-Za-z0-9_-]{1,64}"
+
+
+class App(flask.Flask):
+    def make_default_options_response(self) -> flask.Response:
+        """To OPTIONS, whose answer Flask would call an HTML page."""
+        methods = super().make_default_options_response().allow
+        return flask.Response(status=204, headers={"Allow": ", ".join(sorted(methods))})
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
@@ -34,7 +52,7 @@ def create(
     """
     :param services: has the RPC clients `accounts`, `billing`, `secrets` and `quota`; views find it as `g.services`
     """
-    app = flask.Flask(__name__)
+    app = App(__name__)
     app.config.update(
         SETTINGS=settings,
         MAX_CONTENT_LENGTH=settings.body_bytes,
@@ -42,8 +60,10 @@ def create(
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
+        API_SPEC_OPTIONS={"info": {"description": ABOUT}, "servers": [{"url": settings.public_url}]},
     )
     app.url_map.converters["default"] = TokenConverter
+    app.url_map.merge_slashes = False  # a redirect would name the Host that the client made up
 
     @app.before_request
     def open_request() -> None:
@@ -51,6 +71,9 @@ def create(
         flask.g.authentication = authentication
 
     api = Api(app)
+    api.register_converter(
+        TokenConverter, lambda _converter: {"type": "string", "pattern": description.TOKEN_PATTERN}
+    )
     api.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     for group in groups:
         api.register_blueprint(group)

@@ -4,6 +4,7 @@ a database or another language could not hold (NUL, lone surrogates).
 """
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, Never
 
@@ -16,10 +17,14 @@ def load(raw: bytes) -> Any:
     """:raises Problem: 400 `malformed_json`"""
     try:
         value = _decoder.decode(raw.decode())
+        if b"\\u" in raw:  # the only way in for both: UTF-8 has no surrogates, and JSON no bare control characters
+            check_text(value)
+    except UnicodeDecodeError as error:
+        raise _malformed("it is not in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg}, at character {error.pos}") from error
     except (ValueError, RecursionError) as error:
         raise _malformed(str(error)) from error
-    if b"\\u" in raw:  # the only way in for both: UTF-8 has no surrogates, and JSON no bare control characters
-        check_text(value)
     return value
 
 
@@ -32,6 +37,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is no JSON")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def check_text(value: Any) -> None:
@@ -49,7 +61,7 @@ def check_text(value: Any) -> None:
             check_text(item)
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_number)
 
 
 def _malformed(fault: str) -> problems.Problem:

@@ -28,6 +28,7 @@ class PageQuery(Schema):
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 100))
     cursor = fields.String(
         load_default=None,
+        allow_none=False,
         validate=validate.Length(1, 1000),
         metadata={"description": "`next_cursor` of the page before"},
     )

@@ -76,6 +76,7 @@ OTHERWISE = {
     "wrong_credentials": 401,
     "card_declined": 402,
     "authentication_required": 402,
+    "precondition_failed": 412,
 }
 """The few refusals whose HTTP status is not that of their kind."""
 
@@ -96,19 +97,36 @@ def _retry_after(error: errors.ServiceError) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
-EVERYWHERE = {"bad_request": 400, "not_found": 404, "method_not_allowed": 405}  # no route has these to itself
+EVERYWHERE = {
+    "bad_request": 400,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "address_too_long": 414,
+    "headers_too_large": 431,
+    "http_version_not_supported": 505,
+}
+"""What no route has to itself."""
 
-_WERKZEUG = {
+_BY_STATUS = {
     404: ("not_found", "There is no such route, or no such thing, or it is not yours."),
     405: ("method_not_allowed", "The route has other methods; see Allow."),
     413: ("body_too_large", "The body is larger than this route accepts."),
+    414: ("address_too_long", "The address is longer than 8 KiB."),
+    431: ("headers_too_large", "A header is longer than 8 KiB, or there are more than 100, or 64 KiB of them."),
+    505: ("http_version_not_supported", "This server speaks HTTP/1.1."),
 }
+
+
+def from_status(status: int, detail: str | None = None) -> Problem:
+    """What is refused before it reaches the app."""
+    code, usual = _BY_STATUS.get(status, ("bad_request", "This is no request in HTTP/1.1."))
+    return Problem(status=status, code=code, detail=detail or usual)
 
 
 def _from_werkzeug(error: exceptions.HTTPException) -> Problem:
     """werkzeug's own refusals: no such route, wrong method, too large. Its HTML is not kept."""
     status = error.code or 500
-    code, detail = _WERKZEUG.get(status, ("bad_request", error.description or error.name))
+    code, detail = _BY_STATUS.get(status, ("bad_request", error.description or error.name))
     methods = error.valid_methods if isinstance(error, exceptions.MethodNotAllowed) else None
     headers = {"Allow": ", ".join(sorted(methods))} if methods else {}
     return Problem(status=status, code=code, detail=detail, headers=headers)

@@ -1,9 +1,13 @@
 """
 HTTP as eventlet speaks it, stricter: what another server in front of us could read differently is refused, a request
-must arrive in time, and refusals are problem documents that name no software.
+must arrive in time, an answer must be taken in time, and refusals are problem documents that name no software.
 """
 
 import re
+import socket
+import struct
+import time
+from collections.abc import Iterable
 from email.message import Message
 from functools import partial
 from typing import Any
@@ -12,46 +16,106 @@ import eventlet
 from eventlet import wsgi
 from nameko.web import server as nameko_server
 
-from services.gateway import problems
+from services.gateway import chunks, problems
 from shared import context, ids
 
 DISCARD_SECONDS = 2.0
 DISCARD_BYTES = 1_048_576
+REQUEST_LINE = re.compile(rb"[A-Z]{1,20} [!-~]+ HTTP/[0-9]\.[0-9]\r?\n")
+EMPTY_LINE = {b"\r\n", b"\n"}
+ABSOLUTE = re.compile(r"https?://[^/?]*/?", re.IGNORECASE)
 LENGTH = re.compile(r"[0-9]{1,15}")
+HOST = re.compile(r"[A-Za-z0-9._:\[\]-]*")
+# Of these one is read; a server in front of us might have read another.
+SINGLE = {"host", "content-length", "content-type", "authorization", "idempotency-key"}
+
+
+class Connection(list[Any]):
+    """eventlet's `[address, socket, state]`, and since when it rests."""
+
+    def __init__(self, address: Any, client: Any) -> None:
+        super().__init__([address, client, wsgi.STATE_IDLE])
+        self.resting_since = time.monotonic()
+        self.requests = 0
+
+    @property
+    def rests(self) -> bool:
+        """Whether no request is under way; one whose first line has not come to its end is none."""
+        return self[2] == wsgi.STATE_IDLE  # type: ignore[no-any-return]
+
+    @property
+    def age(self) -> float:
+        """For how many seconds it has rested."""
+        return time.monotonic() - self.resting_since
 
 
 class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
     """One connection."""
 
+    rfile: Any
+    path: str
     head_timer: Any = None
+    lingers = False
+    conn_state: Connection
+
+    def setup(self) -> None:
+        super().setup()
+        self.wfile = Writer(self.connection)
 
     def handle_one_request(self) -> None:
         eventlet.sleep(0)  # a client that asks faster than we answer would never let another have its turn
+        self.conn_state.resting_since = time.monotonic()
         try:
             super().handle_one_request()
         finally:
             if self.head_timer:
                 self.head_timer.cancel()
+        self.conn_state.requests += 1
 
     def _read_request_line(self) -> bytes:
-        """A connection may rest before the first byte; from there on the clock runs, however the bytes drip in."""
-        self.connection.settimeout(self.server.keepalive or self.server.socket_timeout)
+        """A connection may rest between requests; from a first byte on the clock runs, however the bytes drip in."""
+        rest = self.server.keepalive if self.conn_state.requests else None
+        self.connection.settimeout(rest or self.server.socket_timeout)
         self.rfile.peek(1)
         self.head_timer = eventlet.Timeout(self.server.socket_timeout, TimeoutError("the head took too long"))
         line: bytes = super()._read_request_line()
+        if line in EMPTY_LINE:
+            line = super()._read_request_line()
+        if len(line) >= self.server.url_length_limit:
+            self.send_error(414)
+            return b""
         return line
 
     def parse_request(self) -> bool:
-        understood: bool = super().parse_request()
+        if not REQUEST_LINE.fullmatch(self.raw_requestline):
+            self.send_error(400)
+            return False
+        self.rfile = Head(self.rfile)
+        try:
+            understood: bool = super().parse_request()
+        except (wsgi.HeaderLineTooLong, wsgi.HeadersTooLarge):
+            self.send_error(431)
+            return False
+        except Head.Fault as broken:
+            self.send_error(400, str(broken))
+            return False
         self.head_timer.cancel()
-        fault = understood and _framing_fault(self.headers)
+        fault = understood and (_framing_fault(self.headers) or _host_fault(self.headers, self.request_version))
         if fault:
             self.send_error(400, fault)
-        return understood and not fault
+            return False
+        if understood and not self.path.startswith("/"):
+            self.path = ABSOLUTE.sub("/", self.path, count=1)  # whose address it is makes no difference to us
+        return understood
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
-        environ["eventlet.input"].discard = partial(self._discard, environ["eventlet.input"])
+        body = environ["eventlet.input"]
+        if body.chunked_input:
+            body = environ["wsgi.input"] = environ["eventlet.input"] = chunks.Input.instead_of(
+                body, on_failure=self._end
+            )
+        body.discard = partial(self._discard, body)
         return environ
 
     def _discard(self, unread: wsgi.Input) -> None:
@@ -64,27 +128,102 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
                     return
 
     def send_error(self, code: int, message: str | None = None, _explain: str | None = None) -> None:
-        """Refuse what never reaches the app."""
+        """Refuse what never reaches the app. Of what was sent nothing is repeated."""
         context.enter(context.Context(correlation_id=ids.new("req")))
-        self.close_connection = True
-        problem = problems.Problem(status=code, code="bad_request", detail=message or "This is no HTTP request.")
+        self._end()
+        problem = problems.from_status(code, message if code == 400 else None)
         response = problems.response(problem, public_url=self.server.public_url)
         headers = {**response.headers, "Request-Id": context.current().correlation_id, "Connection": "close"}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.wfile.write(f"HTTP/1.1 {response.status}\r\n{head}\r\n".encode("latin-1") + response.data)
+
+    def _end(self) -> None:
+        """Close the connection after this answer, whatever still comes."""
+        self.close_connection = self.lingers = True
+
+    def finish(self) -> None:
+        if self.lingers:
+            self._linger()
+        super().finish()
+
+    def _linger(self) -> None:
+        """Were the connection closed on what still arrives, the client would lose our answer."""
+        self.connection.shutdown(socket.SHUT_WR)
+        with eventlet.Timeout(DISCARD_SECONDS, False):
+            for _ in range(DISCARD_BYTES // 16_384):
+                if not self.connection.recv(16_384):
+                    return
+
+
+class Writer:
+    """
+    What is written to a client, within the socket's time limit, and without a buffer.
+
+    Of who did not take it in time nothing is kept: the kernel would go on sending for minutes.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """:raises TimeoutError: if the client does not take it"""
+        try:
+            self._connection.sendall(data)
+        except TimeoutError:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Head:
+    """The lines of a request's head. Python's parser would read on over what other servers see as an end."""
+
+    class Fault(ValueError):
+        """In a sentence for the client."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readline(self, size: int = -1) -> bytes:
+        """:raises Fault: at a line that two servers could read in two ways"""
+        line: bytes = self._file.readline(size)
+        if not line.endswith(b"\n"):
+            raise self.Fault("The head broke off.")
+        if line[0] in b" \t" or b"\0" in line or b"\r" in line[:-2]:
+            raise self.Fault("A header goes on in another line, or contains a control character.")
+        return line
 
 
 def _framing_fault(headers: Message) -> str | None:
     """Why it is not certain where this request's body ends: the ways in which one request is smuggled in another."""
     if headers.defects:  # the parser takes a line that is no header for the end of them, and drops the rest
         return "A line among the headers is no header."
-    lengths = 0
-    for name, value in headers.items():
-        match name.lower():
-            case "content-length":
-                lengths += 1
-                if lengths > 1 or not LENGTH.fullmatch(value):
-                    return "Content-Length must stand there once, as a number."
-            case "transfer-encoding" if value.lower() != "chunked":
-                return "Only the transfer encoding `chunked` is understood."
+    seen = set()
+    for given, value in headers.items():
+        name = given.lower()
+        if name in SINGLE and name in seen:
+            return f"{given} must stand there once."
+        seen.add(name)
+        if name == "content-length" and not LENGTH.fullmatch(value):
+            return "Content-Length must be a number."
+        if name == "transfer-encoding" and value.lower() != "chunked":
+            return "Only the transfer encoding `chunked` is understood."
+    if seen >= {"content-length", "transfer-encoding"}:
+        return "A body has a Content-Length or comes in chunks, not both."
     return None
+
+
+def _host_fault(headers: Message, version: str) -> str | None:
+    host = headers["Host"]
+    if host is None:
+        return None if version == "HTTP/1.0" else "A request names its Host."
+    return None if HOST.fullmatch(host) else "This is no Host."

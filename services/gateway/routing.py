@@ -20,21 +20,22 @@ import flask
 import flask_smorest  # type: ignore[import-untyped]
 import marshmallow
 import werkzeug
+from eventlet import wsgi
 from werkzeug import exceptions
 
 from services import access
-from services.gateway import bodies, problems, schemas
+from services.gateway import bodies, description, preconditions, problems, schemas
 from shared import context, ids
 
-ANYONE = "anyone"
-ANY_TOKEN = "any token"  # noqa: S105
-ANSWER_SECONDS = 1.7  # all that a request may wait for services: that one is away is said within 2 s
+ANYONE = description.ANYONE
+ANY_TOKEN = description.ANY_TOKEN
+COMMAND = description.COMMAND
 
-COMMAND = {"idempotency_in_progress": 409, "changed_meanwhile": 409, "idempotency_key_reused": 422}
-"""What every command may answer, because it is done once per Idempotency-Key."""
-
-Schema = type[marshmallow.Schema]
 View = Callable[..., Any]
+
+USUAL_ACCEPT = {None, "", "*/*", "application/json"}
+TAGGED = {200, 201}
+CHARSETS = {"utf-8", "utf8"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,41 +45,14 @@ class Answer:
 
     :param status: one of the route's; None: the first
     :param location: where the thing that was made is found
+    :param tagged: what the ETag is made of, where it is not the data
     """
 
     data: Any = None
     status: int | None = None
     location: str | None = None
+    tagged: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """
-    A route as its decorator describes it.
-
-    :param permission: a name of `access.PERMISSIONS`, or ANY_TOKEN, or ANYONE
-    :param answers: schema by status, the usual one first; None: an answer without a body
-    :param body: the view gets the checked JSON object as `body`
-    :param query: the view gets the checked query parameters as `query`
-    :param refusals: status by code: those that this route adds to the common ones
-    :param body_bytes: how large a body may be here, where it is not the setting's
-    :param seconds: how long the services may take in all, where somebody outside is waited for
-    """
-
-    method: str
-    rule: str
-    permission: str
-    answers: Mapping[int, Schema | None]
-    body: Schema | None = None
-    query: Schema | None = None
-    refusals: Mapping[str, int] = field(default_factory=dict)
-    body_bytes: int | None = None
-    seconds: float = ANSWER_SECONDS
-
-    @property
-    def all_refusals(self) -> dict[str, int]:
-        return {**_common_refusals(self), **self.refusals}
 
 
 def actor() -> context.Actor:
@@ -98,9 +72,9 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
     def __init__(self, name: str, description: str) -> None:
         super().__init__(name, name, description=description)
 
-    def operation(self, method: str, rule: str, **description: Any) -> Callable[[View], View]:
+    def operation(self, method: str, rule: str, **described: Any) -> Callable[[View], View]:
         """Make a view an operation: its first line of documentation is the summary, the rest the description."""
-        operation = Operation(method=method, rule=rule, **description)
+        operation = description.Operation(method=method, rule=rule, **described)
 
         def decorate(view: View) -> View:
             door = _door(view, operation)
@@ -110,7 +84,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    def _documented(self, view: View, operation: Operation) -> Any:
+    def _documented(self, view: View, operation: description.Operation) -> Any:
         """The view as flask-smorest's decorators would make it; only what they note on it is used."""
         documented: Any = self.doc(
             operationId=view.__name__,
@@ -122,46 +96,31 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         if operation.query:
             documented = self.arguments(operation.query, location="query")(documented)
         for status, schema in operation.answers.items():
-            documented = self.response(status, schema)(documented)
-        for status, codes in _codes_by_status(operation.all_refusals).items():
+            headers = description.answer_headers(operation, status)
+            documented = self.response(status, schema, headers=headers)(documented)
+        if operation.tagged and operation.method == "GET":
+            headers = description.answer_headers(operation, 200)
+            documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(
+                documented
+            )
+        for status, codes in description.codes_by_status(operation.all_refusals).items():
             documented = self.alt_response(
-                status, schema=schemas.Problem, content_type=problems.MEDIA_TYPE, description=", ".join(codes)
+                status,
+                schema=schemas.Problem,
+                content_type=problems.MEDIA_TYPE,
+                description=", ".join(codes),
+                headers=description.refusal_headers(status),
             )(documented)
+        arguments = documented._apidoc.setdefault("arguments", {})
+        arguments["parameters"] = [*arguments.get("parameters", []), *description.parameters(operation)]
         return documented
 
 
-def _codes_by_status(refusals: Mapping[str, int]) -> dict[int, list[str]]:
-    return {
-        status: [f"`{code}`" for code, its_status in refusals.items() if its_status == status]
-        for status in sorted(set(refusals.values()))
-    }
-
-
-def _common_refusals(operation: Operation) -> dict[str, int]:
-    refusals = {"internal_error": 500, "service_unavailable": 503}
-    if operation.permission != ANYONE:
-        refusals |= {"token_required": 401, "invalid_token": 401}
-    if operation.permission not in {ANYONE, ANY_TOKEN}:
-        refusals |= {"insufficient_scope": 403, "not_allowed": 403, "owner_only": 403}
-    if operation.body:
-        refusals |= {
-            "malformed_json": 400,
-            "malformed_text": 400,
-            "request_timeout": 408,
-            "body_too_large": 413,
-            "unsupported_media_type": 415,
-        }
-    if operation.body or operation.query:
-        refusals |= {"invalid_fields": 422}
-    if operation.method == "POST":
-        refusals |= {"invalid_idempotency_key": 400}
-    return refusals
-
-
-def _door(view: View, operation: Operation) -> View:
+def _door(view: View, operation: description.Operation) -> View:
     """What Flask calls: authenticate, authorise, check, ask the view, render. Schemas are made once, here."""
     permission = operation.permission
     usual_status = next(iter(operation.answers))
+    speaks_json, is_command = operation.has_body, operation.method != "GET"
     dumps = {status: schema().dump if schema else None for status, schema in operation.answers.items()}
     load_body = operation.body().load if operation.body else None
     load_query = operation.query().load if operation.query else None
@@ -171,7 +130,12 @@ def _door(view: View, operation: Operation) -> View:
         _start_the_clock(operation.seconds)
         if permission != ANYONE:
             _admit(permission)
-        flask.g.command_id = _command_id()
+        if speaks_json:
+            _check_accept()
+        if is_command:
+            flask.g.command_id = _command_id()
+        if operation.conditional:
+            context.enter(replace(context.current(), if_match=preconditions.if_match()))
         if operation.body_bytes:
             flask.request.max_content_length = operation.body_bytes
         if load_body:
@@ -184,6 +148,8 @@ def _door(view: View, operation: Operation) -> View:
         if not isinstance(answer, Answer):
             answer = Answer(data=answer)
         status = answer.status or usual_status
+        if operation.tagged and status in TAGGED:
+            return _render_tagged(answer, status, dumps[status])
         return _render(answer, status, dumps[status])
 
     return door
@@ -201,6 +167,15 @@ def _admit(permission: str) -> None:
         access.check(actor, permission)
 
 
+def _check_accept() -> None:
+    """:raises Problem: 406 `not_acceptable` to whoever wants no JSON"""
+    accepted = flask.request.environ.get("HTTP_ACCEPT")
+    if accepted in USUAL_ACCEPT or flask.request.accept_mimetypes["application/json"] > 0:
+        return
+    detail = "This answers in application/json only; see Accept."
+    raise problems.Problem(status=406, code="not_acceptable", detail=detail)
+
+
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -216,9 +191,7 @@ def _command_id() -> str:
 
 
 def _checked_body(load: Callable[[Any], Any]) -> Any:
-    if flask.request.mimetype != "application/json":
-        detail = "The body must be JSON, with Content-Type: application/json."
-        raise problems.Problem(status=415, code="unsupported_media_type", detail=detail)
+    _check_content(flask.request)
     value = bodies.load(read_body())
     try:
         return load(value)
@@ -226,13 +199,33 @@ def _checked_body(load: Callable[[Any], Any]) -> Any:
         raise bodies.invalid_body(error) from error
 
 
+def _check_content(request: flask.Request) -> None:
+    """:raises Problem: 415 `unsupported_media_type`"""
+    if request.mimetype != "application/json":
+        raise _unsupported("The body must be JSON, with Content-Type: application/json.")
+    if request.mimetype_params.get("charset", "utf-8").lower() not in CHARSETS:
+        raise _unsupported("JSON is written in UTF-8.")
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise _unsupported("The body must not be compressed: no Content-Encoding is understood.")
+
+
+def _unsupported(detail: str) -> problems.Problem:
+    return problems.Problem(status=415, code="unsupported_media_type", detail=detail)
+
+
 def read_body() -> bytes:
     """The whole body, in the time a client has to send it, however it drips in."""
     seconds = flask.current_app.config["SETTINGS"].socket_seconds
     too_slow = problems.Problem(status=408, code="request_timeout", detail="The body did not arrive in time.")
     started = time.time()
-    with eventlet.Timeout(seconds, too_slow):
-        raw = flask.request.get_data(cache=False)
+    try:
+        with eventlet.Timeout(seconds, too_slow):
+            raw = flask.request.get_data(cache=False)
+    except TimeoutError:
+        raise too_slow from None
+    except (wsgi.ChunkReadError, OSError) as error:
+        detail = "The body broke off, or its chunks make no sense."
+        raise problems.Problem(status=400, code="bad_request", detail=detail) from error
     # The client's own time is not the services'.
     context.enter(replace(context.current(), deadline=deadline() + time.time() - started))
     if flask.request.content_length is None and len(raw) == flask.request.max_content_length:
@@ -241,15 +234,31 @@ def read_body() -> bytes:
 
 
 def _checked_query(load: Callable[[Any], Any]) -> Any:
+    given = flask.request.args
+    twice = [name for name, values in given.lists() if len(values) > 1]
+    if twice:
+        raise problems.invalid_fields([{"parameter": name, "detail": "It stands there twice."} for name in twice])
+    parameters = given.to_dict()
+    bodies.check_text(parameters)
     try:
-        parameters = flask.request.args.to_dict()
-        bodies.check_text(parameters)
         return load(parameters)
     except marshmallow.ValidationError as error:
         raise bodies.invalid_query(error) from error
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _render_tagged(answer: Answer, status: int, dump: Callable[[Any], Any] | None) -> werkzeug.Response:
+    """
+    With an ETag, and 304 to whoever has it already.
+
+    Where the tag is made of a part, the rest may have changed: then the whole is shown.
+    """
+    tag = preconditions.tag(answer.data if answer.tagged is None else answer.tagged)
+    if flask.request.method in {"GET", "HEAD"} and answer.tagged is None and preconditions.is_known(tag):
+        return _render(replace(answer, headers={"ETag": tag}), 304, None)
+    return _render(replace(answer, headers={**answer.headers, "ETag": tag}), status, dump)
 
 
 def _render(answer: Answer, status: int, dump: Callable[[Any], Any] | None) -> werkzeug.Response:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 
 class Token(fields.String):
@@ -20,6 +20,9 @@ class Fault(Schema):
 
 class Problem(Schema):
     """A refusal, RFC 9457. Some codes add further members, as `resets_at`."""
+
+    class Meta:
+        unknown = INCLUDE
 
     type = fields.URL(required=True, metadata={"description": "where the code is explained"})
     title = fields.String(required=True)

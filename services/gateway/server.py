@@ -7,8 +7,10 @@ answer.
 """
 
 import errno
+import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,6 +27,9 @@ log = logs.logger(__name__)
 
 URL_BYTES = 8192
 BACKLOG = 1024
+SEND_BYTES = 131_072  # by itself the kernel would keep megabytes for each client that does not read
+LOOK_SECONDS = 0.05
+REST_SECONDS = 1.0  # a connection that has been silent for so long is given up where others need its room
 DRAIN_SECONDS = 6.0  # less than the process has for its whole stop
 OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -38,7 +43,7 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._room: Semaphore
-        self._connections: dict[Any, list[Any]] = {}  # by address: eventlet's [address, socket, state]
+        self._connections: dict[Any, protocol.Connection] = {}  # by address
 
     @property
     def settings(self) -> Any:
@@ -67,6 +72,7 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
 
     def get_wsgi_server(self, sock: Any, wsgi_app: Application) -> wsgi.Server:
         self._room = Semaphore(self.settings.connections)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         sock.listen(BACKLOG)  # nameko's 50 make a burst of clients wait a second for their next attempt
         server = wsgi.Server(
             sock,
@@ -83,16 +89,26 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
         return server
 
     def run(self) -> None:
-        """Accept while there is room. Who comes when there is none waits in the kernel."""
+        """Accept while there is room. Who comes when there is none waits here, and those behind in the kernel."""
         while self._is_accepting:
-            self._room.acquire()
             try:
                 client, address = self._sock.accept()
             except OSError as error:
-                self._room.release()
                 self._rest_after(error)
             else:
-                self.container.spawn_managed_thread(partial(self._serve, client, address), identifier="connection")
+                while not self._room.acquire(timeout=LOOK_SECONDS):
+                    self._close_who_rests_longest()
+                self._spawn(client, address)
+
+    def _spawn(self, client: Any, address: Any) -> None:
+        self._connections[address] = protocol.Connection(address, client)
+        self.container.spawn_managed_thread(partial(self._serve, address), identifier="connection")
+
+    def _close_who_rests_longest(self) -> None:
+        """A client whose kept connection is closed between two requests connects again; one kept out cannot."""
+        resting = [one for one in self._connections.values() if one.rests and one.age >= REST_SECONDS]
+        if resting:
+            _close(min(resting, key=lambda one: one.resting_since))
 
     def _rest_after(self, error: OSError) -> None:
         if error.errno not in OUT_OF_SOCKETS:
@@ -100,9 +116,10 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
         log.warning("no connection can be accepted", reason=error.strerror)
         eventlet.sleep(0.1)
 
-    def _serve(self, client: Any, address: Any) -> None:
+    def _serve(self, address: Any) -> None:
+        connection = self._connections[address]
+        client = connection[1]
         client.settimeout(self.settings.socket_seconds)
-        connection = self._connections[address] = [address, client, wsgi.STATE_IDLE]
         try:
             self._serv.process_request(connection)
         except OSError:
@@ -115,19 +132,41 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
             self._room.release()
 
     def drain(self) -> None:
-        """Accept no more, close the connections at rest, and wait for the answers under way."""
+        """
+        Accept no more, close the connections at rest, and wait for the answers under way.
+
+        Who has connected and not asked yet is given a moment to do so: no client asks twice on a new connection.
+        """
         self._is_accepting = False
         self._gt.kill()
+        self._accept_the_last()
         self._sock.close()
         self._serv.keepalive = False  # the answers from now on say `Connection: close`
         for connection in list(self._connections.values()):
-            was_idle = connection[2] == wsgi.STATE_IDLE
-            connection[2] = wsgi.STATE_CLOSE
-            if was_idle:
-                greenio.shutdown_safe(connection[1])
-        until = time.monotonic() + DRAIN_SECONDS
+            if connection.rests and connection.requests:
+                _close(connection)
+        self._await_answers(REST_SECONDS)
+        for connection in list(self._connections.values()):
+            if connection.rests:
+                _close(connection)
+        self._await_answers(DRAIN_SECONDS - REST_SECONDS)
+
+    def _accept_the_last(self) -> None:
+        """Those whom the kernel has connected already would be cut off with the listening socket."""
+        self._sock.settimeout(0)
+        with suppress(OSError):
+            while self._room.acquire(blocking=False):
+                self._spawn(*self._sock.accept())
+
+    def _await_answers(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while self._connections and time.monotonic() < until:
             eventlet.sleep(0.02)
+
+
+def _close(connection: protocol.Connection) -> None:
+    connection[2] = wsgi.STATE_CLOSE
+    greenio.shutdown_safe(connection[1])
 
 
 class Site(extensions.Entrypoint):  # type: ignore[misc]

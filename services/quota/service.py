@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.quota import admissions, bots, boundary, models, projections
-from shared import context, database, doors, errors, failpoints, ids, logs, personal, store
+from shared import context, database, doors, errors, failpoints, ids, logs, personal, revisions, store
 
 log = logs.logger(__name__)
 
@@ -98,7 +98,7 @@ class QuotaService(doors.Service):
     @doors.command("bots:write", answer=projections.bot)
     def rename_bot(self, session: Session, bot_id: str, name: str) -> dict[str, str]:
         self._page(session)
-        projections.bot(session, self.actor.org_id, bot_id)
+        revisions.check(projections.bot(session, self.actor.org_id, bot_id))
         name_version = personal.put(session, bot_id, subject=self.actor.org_id, name=_name(name))
         return self._decide(session, bot_id, partial(bots.rename, bot_id=bot_id, name_version=name_version))
 
@@ -115,6 +115,7 @@ class QuotaService(doors.Service):
     @doors.command("bots:write", answer=lambda _session, **_ids: {})
     def delete_bot(self, session: Session, bot_id: str) -> dict[str, str]:
         self._page(session)
+        revisions.check(projections.bot(session, self.actor.org_id, bot_id))
         return self._decide(session, bot_id, partial(bots.delete, bot_id=bot_id))
 
     def _page(self, session: Session) -> boundary.Page:

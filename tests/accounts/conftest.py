@@ -40,7 +40,7 @@ class Accounts:
         self, method: str, *, actor: context.Actor = context.ANYONE, command_id: str = "", **arguments: Any
     ) -> Any:
         with context.use(actor=actor):
-            return getattr(self.doors, method)(command_id or f"cmd_{next(self.numbers)}", **arguments)
+            return getattr(self.doors, method)(command_id=command_id or f"cmd_{next(self.numbers)}", **arguments)
 
     def register(self, email: str = "ada@example.com", **changes: Any) -> Any:
         return self.tell("register", **{"name": "Ada", "email": email, "password": PASSWORD, **changes})
@@ -63,7 +63,7 @@ class Accounts:
         return self.actor_of(self.sign_in(email)["token"])
 
     def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD, **changes: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.ask("create_session", email=email, password=password, **changes)
+        answer: dict[str, Any] = self.tell("create_session", email=email, password=password, **changes)
         return answer
 
     def verify(self, token: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.accounts import projections
-from shared import context, errors, events, outbox, store
+from shared import context, errors, events, outbox, revisions, store
 
 RUNTIME = context.Actor(kind="service", id="runtime")
 
@@ -56,6 +56,25 @@ class TestChangeName:
             list(pool.map(change, range(4)))
 
         assert accounts.ask("get_profile", actor=RUNTIME, account_id=ada.id)["profile_version"] == 5
+
+    def test_lets_one_of_many_through_who_saw_the_same_revision(self, accounts):
+        ada = accounts.sign_up()
+        seen = revisions.of(accounts.ask("get_account", actor=ada))
+        ready = threading.Barrier(4)
+
+        def change(number):
+            ready.wait(5)
+            with context.use(if_match=(seen,)):
+                try:
+                    return accounts.tell("change_name", actor=ada, name=f"Ada {number}")["name"]
+                except errors.Conflict as refusal:
+                    return refusal.code
+
+        with ThreadPoolExecutor(4) as pool:
+            outcomes = sorted(pool.map(change, range(4)))
+
+        assert outcomes[1:] == ["precondition_failed"] * 3
+        assert accounts.ask("get_account", actor=ada)["name"] == outcomes[0]
 
     def test_refuses_what_is_no_name(self, accounts):
         ada = accounts.sign_up()
@@ -111,6 +130,17 @@ class TestChangeOrg:
         assert answer["address"] == "1 Road\nLondon"
         assert answer["tax_id"] == ""
         assert names_told(accounts)[-2:] == ["accounts.OrgChanged", "accounts.OrgChanged"]
+
+    def test_refuses_whoever_saw_an_older_revision(self, accounts):
+        ada = accounts.sign_up(org_name="Engines")
+        seen = revisions.of(accounts.ask("get_org", actor=ada))
+
+        with context.use(if_match=("another", seen)):
+            accounts.tell("change_org", actor=ada, name="Looms")
+            with pytest.raises(errors.Conflict, match="precondition_failed"):
+                accounts.tell("change_org", actor=ada, name="Mills")
+
+        assert accounts.ask("get_org", actor=ada)["name"] == "Looms"
 
     @pytest.mark.parametrize(
         "change, code",

@@ -50,6 +50,18 @@ class TestCreateSession:
 
         assert accounts.sign_in()["token"] != accounts.sign_in()["token"]
 
+    def test_signs_in_once_per_command_and_person_and_never_keeps_the_token(self, accounts):
+        accounts.sign_up()
+        accounts.sign_up("bob@example.com")
+        first = accounts.sign_in(command_id="cmd_same")
+
+        refused = refusal_of_sign_in(accounts, command_id="cmd_same")
+
+        assert (type(refused), refused.code) == (errors.Conflict, "session_already_created")
+        assert refused.details == {"session_id": first["session_id"]}
+        assert refusal_of_sign_in(accounts, password="a guess", command_id="cmd_same").code == "wrong_credentials"
+        assert accounts.sign_in("bob@example.com", command_id="cmd_same")["token"]
+
     @pytest.mark.parametrize("email", ["ada@example.com", "nobody@example.com", "no address", "\ud800@example.com"])
     def test_tells_an_unknown_address_and_a_wrong_password_apart_neither_by_answer_nor_by_work(
         self, accounts, hasher, email

@@ -120,7 +120,7 @@ class Billing:
         self.deliver()
 
     def use_card(self, number: str) -> None:
-        portal = self.ask("open_portal")["url"]
+        portal = self.tell("open_portal")["url"]
         answer = requests.post(f"{portal}/card", data={"number": number}, allow_redirects=False, timeout=10)
         assert answer.status_code == 303
 

@@ -5,12 +5,22 @@ import multiprocessing
 import pytest
 import requests
 
-from shared import clock, context, database, errors
+from shared import clock, context, database, errors, revisions
 from tests.billing.conftest import ASKS, BAD, OWNER, open_doors
 from tests.sandbox.stripe_process import eventually
 
 
 class TestFirstPaidPlan:
+    def test_is_refused_to_whoever_saw_an_older_revision(self, billing):
+        seen = revisions.of(billing.ask("get_subscription"))
+        billing.tell("change_plan", plan="starter")  # a Checkout page is open now, and shown
+
+        with context.use(if_match=(seen,)), pytest.raises(errors.Conflict, match="precondition_failed"):
+            billing.tell("change_plan", plan="growth")
+
+        with context.use(if_match=(revisions.of(billing.ask("get_subscription")),)):
+            assert billing.tell("change_plan", plan="growth")["outcome"] == "checkout"
+
     def test_sends_to_checkout_and_changes_nothing_yet(self, billing):
         answer = billing.tell("change_plan", plan="starter")
 
@@ -442,8 +452,8 @@ class TestPortal:
     def test_lets_the_customer_in(self, billing):
         billing.subscribe("starter")
 
-        assert requests.get(billing.ask("open_portal")["url"], timeout=10).status_code == 200
+        assert requests.get(billing.tell("open_portal")["url"], timeout=10).status_code == 200
 
     def test_has_nothing_for_an_org_that_never_paid(self, billing):
         with pytest.raises(errors.Conflict, match="no_customer"):
-            billing.ask("open_portal")
+            billing.tell("open_portal")

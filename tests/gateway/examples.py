@@ -79,6 +79,26 @@ def list_things(query: dict[str, Any]) -> dict[str, Any]:
     return pagination.page(items, next_position=numbers.stop if numbers.stop < 120 else None)
 
 
+@routes.operation("GET", "/v1/things/<thing_id>", permission=routing.ANY_TOKEN, answers={200: Thing}, tagged=True)
+def get_thing(thing_id: str) -> dict[str, str]:
+    """Show a thing."""
+    return {"id": thing_id, "org_id": "org_1", "command_id": "cmd_1"}
+
+
+@routes.operation(
+    "PATCH",
+    "/v1/things/<thing_id>",
+    permission=routing.ANY_TOKEN,
+    answers={200: Thing},
+    tagged=True,
+    conditional=True,
+)
+def change_thing(thing_id: str) -> dict[str, str]:
+    """Show which revisions it must have."""
+    wanted = context.current().if_match
+    return {"id": "any" if wanted is None else " ".join(wanted), "org_id": "org_1", "command_id": "cmd_1"}
+
+
 @routes.operation("DELETE", "/v1/things/<thing_id>", permission="org:manage", answers={204: None})
 def remove_thing(thing_id: str) -> None:
     """Remove a thing."""

@@ -1,9 +1,10 @@
 import re
 
 import pytest
+import schemathesis
 
 from services.access import PERMISSIONS
-from services.gateway import documentation, routes
+from services.gateway import app, documentation, routes
 from services.gateway.routing import ANY_TOKEN, ANYONE
 from tests.gateway import examples
 
@@ -34,7 +35,7 @@ class TestOpenapi:
             for status, response in operation["responses"].items():
                 if status.startswith("2"):
                     assert status == "204" or response["content"]["application/json"]["schema"], (method, path)
-                else:
+                elif status != "304":
                     schema = response["content"]["application/problem+json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/Problem"}, (method, path, status)
 
@@ -48,6 +49,49 @@ class TestOpenapi:
         names = [operation["operationId"] for _, _, operation in operations]
 
         assert len(names) == len(set(names))
+
+
+class TestDescription:
+    """The document of the routes that there are, complete enough to write a client from."""
+
+    @pytest.fixture
+    def document(self):
+        usual = examples.settings()
+        site = app.create(usual, services=None, authentication=None, groups=routes.groups(usual))
+        return site.test_client().get("/openapi.json").json
+
+    def test_is_valid_by_the_specifications_own_schema(self, document):
+        schemathesis.openapi.from_dict(document).validate()
+
+    def test_names_the_headers_of_every_answer(self, operations):
+        for path, method, operation in operations:
+            for status, response in operation["responses"].items():
+                assert headers_of(status) <= set(response["headers"]), (method, path, status)
+
+    def test_names_the_headers_that_a_request_may_have(self, operations):
+        for path, method, operation in operations:
+            headers = {one["name"] for one in operation.get("parameters", []) if one["in"] == "header"}
+            assert ("Idempotency-Key" in headers) == (method != "GET"), (method, path)
+            assert method not in ("PATCH", "PUT") or "If-Match" in headers, (method, path)
+            assert ("If-Match" in headers) == ("412" in operation["responses"]), (method, path)
+            assert ("If-None-Match" in headers) == ("304" in operation["responses"]), (method, path)
+
+    def test_says_what_stands_in_a_path(self, document):
+        for path, item in document["paths"].items():
+            named = {one["name"]: one["schema"] for one in item.get("parameters", []) if one["in"] == "path"}
+            assert set(named) == set(re.findall(r"{(\w+)}", path))
+            assert all(schema["pattern"] == "^[A-Za-z0-9_-]{1,64}$" for schema in named.values())
+
+    def test_lets_nothing_but_what_it_names_into_a_body(self, document, operations):
+        for path, method, operation in operations:
+            for body in operation.get("requestBody", {}).get("content", {}).values():
+                name = body["schema"]["$ref"].rsplit("/", 1)[-1]
+                assert document["components"]["schemas"][name]["additionalProperties"] is False, (method, path)
+
+
+def headers_of(status):
+    needed = {"201": {"Location"}, "401": {"WWW-Authenticate"}, "304": {"ETag"}, "503": {"Retry-After"}}
+    return {"Request-Id"} | needed.get(status, set())
 
 
 class TestPages:

@@ -70,6 +70,31 @@ class TestBody:
 
         assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
 
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Content-Encoding": "gzip"},
+            {"Content-Type": "application/json; charset=latin-1"},
+            {"Content-Type": "application/json; charset=utf-16"},
+        ],
+    )
+    def test_is_plain_utf_8(self, client, secret, headers):
+        answer = client.post(NOOP, data="{}", headers={"Content-Type": "application/json", **secret, **headers})
+
+        assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+
+    @pytest.mark.parametrize("media_type", ["application/json; charset=UTF-8", "Application/JSON"])
+    def test_may_say_so(self, client, secret, media_type):
+        headers = {**secret, "Content-Type": media_type, "Content-Encoding": "identity"}
+
+        assert client.post(NOOP, data='{"bot_id": "bot_1"}', headers=headers).status_code == 201
+
+    @pytest.mark.parametrize("value", [10**30, -1, 1.5, True, None, [], {}])
+    def test_has_fields_of_their_own_kind(self, client, secret, value):
+        answer = client.post(NOOP, json={"bot_id": value}, headers=secret)
+
+        assert (answer.status_code, answer.json["code"]) == (422, "invalid_fields")
+
     def test_has_64_kib_at_most(self, client, secret):
         answer = client.post(NOOP, data=b" " * 65_537, content_type="application/json", headers=secret)
 
@@ -80,6 +105,78 @@ class TestPath:
     @pytest.mark.parametrize("thing_id", ["a%00b", "a%2Fb", "a b", "x" * 65, "%F0%9F%98%80"])
     def test_is_no_route_unless_it_holds_an_id(self, client, owner, thing_id):
         assert client.delete(f"/v1/things/{thing_id}", headers=owner).status_code == 404
+
+
+class TestAccept:
+    @pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json", "text/html, */*;q=0.1", ""])
+    def test_may_be_anything_that_json_is(self, client, secret, accept):
+        assert client.post(NOOP, json=MESSAGE, headers={**secret, "Accept": accept}).status_code == 201
+
+    @pytest.mark.parametrize(
+        "accept", ["text/html", "application/json;q=0, text/html", "application/xml", "nonsense"]
+    )
+    def test_is_refused_where_it_leaves_out_json(self, client, secret, accept):
+        answer = client.post(NOOP, json=MESSAGE, headers={**secret, "Accept": accept})
+
+        assert (answer.status_code, answer.json["code"]) == (406, "not_acceptable")
+
+    def test_matters_not_where_there_is_no_body(self, client, owner):
+        assert client.delete("/v1/things/thing_1", headers={**owner, "Accept": "text/html"}).status_code == 204
+
+
+class TestMethod:
+    @pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE", "PATCH", "FOO"])
+    def test_that_a_route_does_not_have_is_405(self, client, owner, method):
+        answer = client.open("/v1/things", method=method, headers=owner)
+
+        assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+    def test_head_is_get_without_a_body(self, client, reader):
+        asked, shown = (client.open("/v1/things", method=method, headers=reader) for method in ("HEAD", "GET"))
+
+        assert (asked.status_code, asked.data) == (200, b"")
+        assert asked.headers["Content-Length"] == shown.headers["Content-Length"]
+
+    def test_options_lists_the_methods(self, client):
+        answer = client.options("/v1/things")
+
+        assert (answer.status_code, answer.data) == (204, b"")
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+class TestIfMatch:
+    def test_reaches_the_service_that_owns_the_thing(self, client, owner):
+        answer = client.patch("/v1/things/thing_1", headers={**owner, "If-Match": '"a", W/"b" ,"c"'})
+
+        assert answer.json["id"] == "a c"
+
+    @pytest.mark.parametrize("headers", [{}, {"If-Match": "*"}])
+    def test_may_be_left_out(self, client, owner, headers):
+        assert client.patch("/v1/things/thing_1", headers={**owner, **headers}).json["id"] == "any"
+
+    @pytest.mark.parametrize("value", ["", "a", '"a', 'a"', '"a" "b"', '"a",*', "W/a", '"é"', "'a'"])
+    def test_is_refused_where_it_makes_no_sense(self, client, owner, value):
+        answer = client.patch("/v1/things/thing_1", headers={**owner, "If-Match": value})
+
+        assert (answer.status_code, answer.json["code"]) == (400, "invalid_if_match")
+
+
+class TestETag:
+    def test_is_of_what_is_shown_and_spares_showing_it_again(self, client, owner):
+        shown = client.get("/v1/things/thing_1", headers=owner)
+        tag = shown.headers["ETag"]
+
+        for known in (tag, f'"another", {tag}', f"W/{tag}", "*"):
+            again = client.get("/v1/things/thing_1", headers={**owner, "If-None-Match": known})
+            assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+        for unknown in ('"another"', tag.strip('"'), "nonsense"):
+            assert client.get("/v1/things/thing_1", headers={**owner, "If-None-Match": unknown}).status_code == 200
+
+    def test_changes_with_the_thing(self, client, owner):
+        tags = {client.get(f"/v1/things/{thing}", headers=owner).headers["ETag"] for thing in ("one", "two")}
+
+        assert len(tags) == 2
 
 
 class TestIdempotencyKey:
@@ -93,6 +190,9 @@ class TestIdempotencyKey:
 
         assert len(command_ids) == 2
         assert all(command_id.startswith("cmd_") for command_id in command_ids)
+
+    def test_means_nothing_where_nothing_changes(self, client, reader):
+        assert client.get("/v1/things", headers={**reader, "Idempotency-Key": "a b"}).status_code == 200
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é"])
     def test_is_visible_ascii(self, client, owner, key):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pika
@@ -15,6 +16,10 @@ from shared import ids
 from tests.gateway import examples
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+WAITING = 5
+CROWD = 100
 
 
 class Gateway:
@@ -28,15 +33,20 @@ class Gateway:
             "CURSOR_KEY": "a key for tests that is no secret",
             "CHATNESS_PORT": str(port),
             "CHATNESS_NOOP_ROUTE": "1",
+            "CHATNESS_WAITING_MESSAGES": str(WAITING),
             "REVOKED": str(self.revoked),
             "READY": str(self.ready),
         }
         command = [sys.executable, "-m", "tests.gateway.with_broker"]
         self.process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **environ})
 
-    def post(self, token):
+    def post(self, token, path="/v1/noop"):
         headers = {"Authorization": f"Bearer {token}"}
-        return requests.post(f"{self.url}/v1/noop", json={"bot_id": "bot_1"}, headers=headers, timeout=20)
+        return requests.post(f"{self.url}{path}", json={"bot_id": "bot_1"}, headers=headers, timeout=20)
+
+    def memory_bytes(self):
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def status(self, token):
         return self.post(token).status_code
@@ -94,3 +104,31 @@ class TestService:
         assert time.monotonic() - began_at < 3
         assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
         assert answer.headers["Retry-After"] == "1"
+
+    def test_that_is_away_is_a_503_for_however_many_ask_with_made_up_tokens(self, gateway):
+        before = gateway.memory_bytes()
+
+        answers = at_once(lambda number: gateway.post(f"made-up-{number}"))
+
+        assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "1")}
+        assert max(answer.elapsed.total_seconds() for answer in answers) < 5
+        assert gateway.memory_bytes() < before + 50_000_000
+
+    def test_that_hangs_lets_no_more_messages_wait_than_there_is_room_for(self, gateway):
+        """The others are told at once, each with the id to ask again with."""
+        assert gateway.status(examples.SECRET) == 201  # the token is known from now on
+
+        answers = at_once(lambda _number: gateway.post(examples.SECRET, "/v1/messages"))
+
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "service_unavailable")}
+        assert all(answer.headers["Retry-After"] == "1" for answer in answers)
+        assert len({answer.json()["id"] for answer in answers}) == CROWD
+        waited = [answer for answer in answers if answer.elapsed.total_seconds() > 1.5]
+        assert WAITING < len(waited) <= WAITING * 3  # two batches are under way, the rest wait for the next
+        assert max(answer.elapsed.total_seconds() for answer in answers) < 3
+        gateway.revoked.touch()
+
+
+def at_once(ask):
+    with ThreadPoolExecutor(CROWD) as pool:
+        return list(pool.map(ask, range(CROWD)))

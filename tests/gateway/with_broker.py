@@ -1,8 +1,8 @@
 """
-The process of `test_service`: the real gateway, and services that know one token each.
+The process of `test_service`: the real gateway, a service that knows one token, and one that does not answer.
 
-`python -m tests.gateway.with_broker`, with the gateway's settings in the environment. The tokens are nobody's as soon
-as the file REVOKED exists; the file READY exists as soon as the process hears and can ask.
+`python -m tests.gateway.with_broker`, with the gateway's settings in the environment. The tokens are nobody's, and
+quota answers, as soon as the file REVOKED exists; the file READY exists as soon as the process hears and can ask.
 """
 
 import os
@@ -36,6 +36,16 @@ class Secrets:
         return verify(sha256)
 
 
+class Quota:
+    name = "quota"
+
+    @rpc.door
+    def admit_messages(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        while not Path(os.environ["REVOKED"]).exists():
+            eventlet.sleep(0.02)
+        return []
+
+
 def tell_when_ready() -> None:
     while not serve.ready():
         eventlet.sleep(0.02)
@@ -46,4 +56,4 @@ if __name__ == "__main__":
     eventlet.spawn(tell_when_ready)
     logs.configure("gateway")
     settings = config.load(Settings)
-    sys.exit(serve.serve([Gateway, Secrets], amqp_uri=settings.amqp_uri, config={"gateway": settings}))
+    sys.exit(serve.serve([Gateway, Secrets, Quota], amqp_uri=settings.amqp_uri, config={"gateway": settings}))

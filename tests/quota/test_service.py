@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from services.quota import boundary, ledger, models, worker
 from services.quota.events import CATALOGUE, MessageRecorded
-from shared import errors, outbox, store, tables
+from shared import context, errors, outbox, revisions, store, tables
 from tests.quota.conftest import GATEWAY, OWNER
 
 LEDGER = store.Aggregate(catalogue=CATALOGUE, initial=ledger.Month(), evolve=ledger.evolve)
@@ -281,6 +281,19 @@ class TestBots:
         quota.tell("rename_bot", bot_id=bot_id, name="Berta")
 
         assert quota.ask("get_bot", bot_id=bot_id)["name"] == "Berta"
+
+    @pytest.mark.parametrize("command", ["rename_bot", "delete_bot"])
+    def test_are_left_alone_by_whoever_saw_an_older_revision(self, quota, bot_id, command):
+        change = {"bot_id": bot_id, **({"name": "Clara"} if command == "rename_bot" else {})}
+        seen = revisions.of(quota.ask("get_bot", bot_id=bot_id))
+        quota.tell("rename_bot", bot_id=bot_id, name="Berta")
+
+        with context.use(if_match=(seen,)), pytest.raises(errors.Conflict, match="precondition_failed"):
+            quota.tell(command, **change)
+
+        assert quota.ask("get_bot", bot_id=bot_id)["name"] == "Berta"
+        with context.use(if_match=(revisions.of(quota.ask("get_bot", bot_id=bot_id)),)):
+            quota.tell(command, **change)
 
     def test_are_gone_when_deleted(self, quota, bot_id):
         quota.tell("delete_bot", bot_id=bot_id)

@@ -136,12 +136,21 @@ def confirm_email(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=Credentials,
     answers={201: SignedIn},
-    refusals={"wrong_credentials": 401, "address_unconfirmed": 403},
+    refusals={
+        "wrong_credentials": 401,
+        "address_unconfirmed": 403,
+        "session_already_created": 409,
+        **routing.COMMAND,
+    },
 )
 def sign_in(body: dict[str, Any]) -> routing.Answer:
-    """Sign in. The token goes into `Authorization: Bearer`."""
+    """
+    Sign in. The token goes into `Authorization: Bearer`.
+
+    Asked again with the same Idempotency-Key it says that the session exists: the token is not kept.
+    """
     user_agent = flask.request.headers.get("User-Agent", "")[:200]
-    signed_in = flask.g.services.accounts.create_session(**body, user_agent=user_agent)
+    signed_in = flask.g.services.accounts.create_session(command_id=flask.g.command_id, **body, user_agent=user_agent)
     return routing.Answer(data=signed_in, location=f"/v1/sessions/{signed_in['session_id']}")
 
 
@@ -185,7 +194,7 @@ def who_am_i() -> dict[str, Any]:
     return {**common, "scopes": list(actor.scopes)} if actor.kind == "secret" else {**common, "role": actor.role}
 
 
-@routes.operation("GET", "/v1/account", permission="account:manage", answers={200: Account})
+@routes.operation("GET", "/v1/account", permission="account:manage", answers={200: Account}, tagged=True)
 def get_account() -> Any:
     """Show one's own account."""
     return flask.g.services.accounts.get_account()
@@ -198,6 +207,8 @@ def get_account() -> Any:
     body=AccountChange,
     answers={200: Account},
     refusals={"invalid_name": 422, **routing.COMMAND},
+    tagged=True,
+    conditional=True,
 )
 def change_account(body: dict[str, Any]) -> Any:
     """Change one's name, which is used system-wide and in conversations."""

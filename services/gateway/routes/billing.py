@@ -44,12 +44,18 @@ def list_plans() -> dict[str, Any]:
 
 
 @routes.operation(
-    "GET", "/v1/subscription", permission="billing:manage", answers={200: billing_schemas.ShownSubscription}
+    "GET",
+    "/v1/subscription",
+    permission="billing:manage",
+    answers={200: billing_schemas.ShownSubscription},
+    refusals={"org_not_ready": 503},
+    tagged=True,
 )
-def get_subscription() -> dict[str, Any]:
+def get_subscription() -> routing.Answer:
     """Show the org's plan, its limits, and what is scheduled or owed."""
     subscription = flask.g.services.billing.get_subscription()
-    return {**subscription, "resets_left": flask.g.services.quota.get_usage()["resets_left"]}
+    resets_left = flask.g.services.quota.get_usage()["resets_left"]
+    return routing.Answer(data={**subscription, "resets_left": resets_left}, tagged=subscription)
 
 
 @routes.operation(
@@ -59,6 +65,8 @@ def get_subscription() -> dict[str, Any]:
     body=billing_schemas.Change,
     answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals=REFUSALS,
+    tagged=True,
+    conditional=True,
     seconds=REQUEST_SECONDS,
 )
 def change_plan(body: dict[str, Any]) -> routing.Answer:
@@ -79,6 +87,8 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
     query=billing_schemas.CancelQuery,
     answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals=REFUSALS,
+    tagged=True,
+    conditional=True,
     seconds=REQUEST_SECONDS,
 )
 def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
@@ -93,6 +103,8 @@ def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
     permission="billing:manage",
     answers={200: billing_schemas.Changed, 202: billing_schemas.Changed},
     refusals={**REFUSALS, "nothing_scheduled": 409},
+    tagged=True,
+    conditional=True,
     seconds=REQUEST_SECONDS,
 )
 def withdraw_change() -> routing.Answer:
@@ -107,6 +119,7 @@ def withdraw_change() -> routing.Answer:
     permission="billing:manage",
     answers={200: billing_schemas.ChangeStatus},
     refusals={"unknown_change": 404},
+    tagged=True,
 )
 def get_change(change_id: str) -> Any:
     """Show what became of a change that was answered with 202."""
@@ -154,7 +167,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
 )
 def open_portal() -> Any:
     """Give the address where the card is changed. Whoever has it is let in: do not keep it."""
-    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal()
+    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal(command_id=flask.g.command_id)
 
 
 @routes.operation(
@@ -177,7 +190,8 @@ def _outcome(answer: dict[str, Any]) -> routing.Answer:
     match answer["outcome"]:
         case "changed":
             applied = _limits_applied(answer["version"])
-            return routing.Answer(data={"subscription": answer["subscription"], "limits_applied": applied})
+            changed = {"subscription": answer["subscription"], "limits_applied": applied}
+            return routing.Answer(data=changed, tagged=answer["subscription"])
         case "checkout":
             return routing.Answer(status=202, data={"checkout_url": answer["checkout_url"]})
         case "pending":

@@ -50,6 +50,7 @@ def list_bots(query: dict[str, Any]) -> dict[str, Any]:
     body=NewBot,
     answers={201: Bot},
     refusals={"bot_limit": 409, "invalid_name": 422, **routing.COMMAND},
+    tagged=True,
 )
 def create_bot(body: dict[str, Any]) -> routing.Answer:
     """Make a bot; it runs at once."""
@@ -57,7 +58,9 @@ def create_bot(body: dict[str, Any]) -> routing.Answer:
     return routing.Answer(data=bot, location=f"/v1/bots/{bot['id']}")
 
 
-@routes.operation("GET", "/v1/bots/<bot_id>", permission="bots:read", answers={200: Bot}, refusals=UNKNOWN)
+@routes.operation(
+    "GET", "/v1/bots/<bot_id>", permission="bots:read", answers={200: Bot}, refusals=UNKNOWN, tagged=True
+)
 def get_bot(bot_id: str) -> Any:
     """Show one bot."""
     return flask.g.services.quota.get_bot(bot_id=bot_id)
@@ -70,6 +73,8 @@ def get_bot(bot_id: str) -> Any:
     body=NewBot,
     answers={200: Bot},
     refusals={"invalid_name": 422, **UNKNOWN, **routing.COMMAND},
+    tagged=True,
+    conditional=True,
 )
 def rename_bot(bot_id: str, body: dict[str, Any]) -> Any:
     """Give a bot another name."""
@@ -82,6 +87,7 @@ def rename_bot(bot_id: str, body: dict[str, Any]) -> Any:
     permission="bots:write",
     answers={204: None},
     refusals={**UNKNOWN, **routing.COMMAND},
+    conditional=True,
 )
 def delete_bot(bot_id: str) -> None:
     """Delete a bot. What it sent stays counted."""

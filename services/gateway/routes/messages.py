@@ -20,6 +20,7 @@ routes = routing.Routes("messages", "Each message asks before it is sent, and co
         "unknown_bot": 404,
         "bot_paused": 409,
         "message_id_reused": 409,
+        "idempotency_key_reused": 422,
         "message_limit_reached": 429,
         "org_not_ready": 503,
     },
@@ -29,7 +30,7 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     Ask whether a bot may send a message, and count it.
 
     The same id asked again gets the same answer. After a 503 ask again with the `id` that it carries: then the
-    message is counted once, whatever became of the first request.
+    message is counted once, whatever became of the first request. Without an `id` an Idempotency-Key does the same.
     """
     item = {
         "id": body.get("id") or _own_id(),
@@ -39,6 +40,10 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     }
     try:
         admission = flask.g.services.admissions.admit(item, deadline=item["deadline"])
+    except errors.Conflict as refusal:
+        if refusal.code == "message_id_reused" and "id" not in body:  # the id was made of the key
+            raise errors.Invalid("idempotency_key_reused", "This key was used before for another bot.") from None
+        raise
     except errors.LimitReached as refusal:
         details = {**refusal.details, "upgrade_url": f"{flask.current_app.config['SETTINGS'].public_url}/billing"}
         raise errors.LimitReached(refusal.code, refusal.message, details) from None
@@ -53,6 +58,7 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     permission="messages:write",
     answers={200: schemas.Admission},
     refusals={"unknown_message": 404},
+    tagged=True,
 )
 def get_message(message_id: str) -> Any:
     """Show whether a message was counted, with the answer it got."""

@@ -38,7 +38,7 @@ def list_orgs() -> dict[str, Any]:
     return {"data": flask.g.services.accounts.list_orgs()}
 
 
-@routes.operation("GET", "/v1/org", permission="org:read", answers={200: Org})
+@routes.operation("GET", "/v1/org", permission="org:read", answers={200: Org}, tagged=True)
 def get_org() -> Any:
     """Show the org that one acts in."""
     return flask.g.services.accounts.get_org()
@@ -58,6 +58,8 @@ def get_org() -> Any:
         "invalid_billing_email": 422,
         **routing.COMMAND,
     },
+    tagged=True,
+    conditional=True,
 )
 def change_org(body: dict[str, Any]) -> Any:
     """Change the org's details, used internally and for billing."""

@@ -20,7 +20,14 @@ class Usage(Schema):
     blocked = fields.Boolean(required=True, metadata={"description": "no message is left, all bots are stopped"})
 
 
-@routes.operation("GET", "/v1/usage", permission="usage:read", answers={200: Usage}, refusals={"org_not_ready": 503})
+@routes.operation(
+    "GET",
+    "/v1/usage",
+    permission="usage:read",
+    answers={200: Usage},
+    refusals={"org_not_ready": 503},
+    tagged=True,
+)
 def get_usage() -> Any:
     """Show how much of this month's messages is used."""
     return flask.g.services.quota.get_usage()
