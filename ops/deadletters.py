@@ -104,14 +104,18 @@ class Letter:
 
 def list_letters(services: Collection[str], producers: Collection[str], limit: int, as_json: bool) -> int:
     """For each consumer how many there are, then the oldest of them."""
+    found = False
     with _channel() as channel:
         for grave in _graves(services, producers):
             letters = _dig(channel, grave)
+            found = found or bool(letters)
             if not as_json and letters:
                 click.echo(f"{grave}: {len(letters)}")
             for letter in letters[:limit]:
                 click.echo(json.dumps(letter.describe()) if as_json else _text(letter))
             _refresh(channel, letters)
+    if not found:
+        click.echo("there are no dead letters", err=True)
     return exits.OK
 
 

@@ -22,11 +22,15 @@ Found = tuple[str, tables.Job]
 def list_jobs(services: Iterable[str], states: Collection[str], limit: int, as_json: bool) -> int:
     """By default those that are not over, the one due first on top."""
     wanted = select(tables.Job).where(tables.Job.state.in_(states or OPEN)).order_by(tables.Job.due_at).limit(limit)
+    found = False
     with reach.needing_databases():
         for name, home in reach.open_databases(services).items():
             with home.begin() as session:
                 for job in session.scalars(wanted):
+                    found = True
                     click.echo(json.dumps(_document(name, job)) if as_json else _text(name, job))
+    if not found:
+        click.echo(f"no job is {' or '.join(states or OPEN)}", err=True)
     return exits.OK
 
 

@@ -37,10 +37,14 @@ class Line:
 
 
 def list_parked(services: Iterable[str], producers: Collection[str], stream: str, as_json: bool) -> int:
+    found = False
     with reach.needing_databases():
         for name, home in reach.open_databases(services).items():
             for row in _rows(home, producers, stream):
+                found = True
                 click.echo(json.dumps(_document(name, row)) if as_json else _text(name, row))
+    if not found:
+        click.echo("nothing is parked", err=True)
     return exits.OK
 
 

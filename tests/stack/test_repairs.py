@@ -291,3 +291,18 @@ class TestAway:
 
         assert (refused.returncode, len(refused.stderr.splitlines())) == (AWAY, 1)
         assert "RabbitMQ does not answer" in refused.stderr
+
+
+class TestAList:
+    @pytest.mark.parametrize(
+        "words, said",
+        [
+            (("parked", "list", "--stream", "subscription-org_of_nobody"), "nothing is parked"),
+            (("deadletters", "list", "--service", "billing"), "there are no dead letters"),
+            (("jobs", "list", "--state", "cancelled", "--service", "secrets"), "no job is cancelled"),
+        ],
+    )
+    def test_that_is_empty_says_so_beside_the_data(self, stack: Running, words: tuple[str, ...], said: str) -> None:
+        listed = stack.run(*words)
+
+        assert (listed.returncode, listed.stdout, listed.stderr.strip()) == (0, "", said)
