@@ -16,6 +16,9 @@ from shared import config, database, failpoints, health, logs
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
 SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wait 5 ms, Python's usual, for its turn
+# Less than the watchdog gives a handler, so that a slow database is not taken for a handler that hangs; and a
+# transaction may stand still for longer than that, or the connection would be lost before the watchdog sees it.
+WORKER_LIMITS = {"statement_timeout_seconds": 8.0, "lock_timeout_seconds": 5.0, "idle_timeout_seconds": 30.0}
 log = logs.logger(__name__)
 
 
@@ -95,7 +98,7 @@ def work(names: tuple[str, ...]) -> int:
     rpc_client.check_broker(common.amqp_uri)
     workers = {}
     for name in names:
-        home = open_database(settings[name], common, statement_timeout_seconds=30.0, lock_timeout_seconds=10.0)
+        home = open_database(settings[name], common, **WORKER_LIMITS)
         workers[name] = worker.Worker(work_of(name, settings[name], home), home, common.amqp_uri)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

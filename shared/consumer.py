@@ -26,6 +26,7 @@ PULL_TIMEOUT_SECONDS = 5.0
 DELIVERY_LIMIT = 20
 MAX_BACKOFF_SECONDS = 5.0
 DEAD_LETTERS = "dead-letters"
+INTERNAL_ERROR = 541  # AMQP's; what RabbitMQ says of a queue without a leader, where it says anything
 FUTILE_TRIES = 2  # after so many the queue is taken for broken, and made anew
 DELETE_SECONDS = 20  # RabbitMQ waits 5 s for a leader before it deletes without one
 log = logs.logger(__name__)
@@ -80,7 +81,6 @@ class Consumer:
             self._remove_queue()
         with self._broker(ANSWER_SECONDS) as connection:
             channel = connection.channel()
-            self._futile_tries += 1
             queue = declare(channel, self.inbox.service, self.inbox.producer)
             consumer = kombu.Consumer(
                 channel,
@@ -90,11 +90,20 @@ class Consumer:
                 accept=None,
                 prefetch_count=PREFETCH,
             )
+            self._subscribe(consumer)
             with consumer:
-                self._futile_tries = 0
                 self._pull_at = time.monotonic()
                 self.connected.set()
                 self._listen(connection, stopping)
+
+    def _subscribe(self, consumer: kombu.Consumer) -> None:
+        try:
+            consumer.consume()
+        except AWAY as error:
+            if isinstance(error, TimeoutError) or getattr(error, "code", None) == INTERNAL_ERROR:
+                self._futile_tries += 1
+            raise
+        self._futile_tries = 0
 
     @contextmanager
     def _broker(self, answer_seconds: float) -> Iterator[kombu.Connection]:

@@ -22,6 +22,15 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 _TRANSIENT_STATES = ("25006", "25P03", "25P04", "55006", "55P03")  # read only, idle or open too long, in use, locked
 
 
+# The server's limits are no help where nothing reaches it any more: by itself the kernel waits a quarter of an hour.
+LOST_NETWORK = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+
+
 class Beaten(exc.OperationalError):
     """PostgreSQL undid the transaction in favour of another, as in a deadlock: it may be done again at once."""
 
@@ -31,8 +40,8 @@ class Database:
     """
     :param url: SQLAlchemy's, with psycopg2: it is green under eventlet, psycopg 3 is not
     :param pool_size: connections kept; as many again may be opened for a rush
-    :param lock_timeout_seconds: how long a statement waits for somebody else's lock; less than the watchdog gives a
-        handler, so that waiting is not taken for hanging
+    :param lock_timeout_seconds: how long a statement waits for somebody else's lock
+    :param idle_timeout_seconds: how long a transaction may stand still between two statements, holding its locks
     """
 
     url: str
@@ -40,10 +49,16 @@ class Database:
     pool_size: int = 5
     statement_timeout_seconds: float = 5.0
     lock_timeout_seconds: float = 5.0
+    idle_timeout_seconds: float = 5.0
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        statement, lock = (int(one * 1000) for one in (self.statement_timeout_seconds, self.lock_timeout_seconds))
+        limits = {
+            "statement_timeout": self.statement_timeout_seconds,
+            "lock_timeout": self.lock_timeout_seconds,
+            "idle_in_transaction_session_timeout": self.idle_timeout_seconds,
+        }
+        milliseconds = "".join(f" -c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
         self.engine = create_engine(
             self.url,
             pool_size=self.pool_size,
@@ -55,9 +70,8 @@ class Database:
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "chatness",
-                # Who stands still in a transaction holds its locks no longer than one that works may.
-                "options": f"-c timezone=UTC -c statement_timeout={statement} -c lock_timeout={lock}"
-                f" -c idle_in_transaction_session_timeout={statement}",
+                "options": f"-c timezone=UTC{milliseconds}",
+                **LOST_NETWORK,
             },
         )
         event.listen(self.engine, "handle_error", _classify, retval=True)

@@ -60,7 +60,7 @@ class Service:
         """The public events beyond a position, for another service that missed them."""
         with database.unavailable_when_away():
             self.house.authorise(self.actor, "log:read")
-            with self.house.database.begin() as session:
+            with self.house.database.begin(deadline=context.current().deadline) as session:
                 return outbox.pull(session, self.name, after=after, hash=hash, limit=limit)
 
 

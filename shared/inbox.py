@@ -7,6 +7,7 @@ What a handler cannot do is parked with all that follows in its stream; the rest
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +99,7 @@ class Inbox:
             except (Hole, Diverged):
                 raise
             except FAULTLESS:
-                self._forgiven = run[0].position
+                self._forgive(run[0].position)
                 raise
             except Exception:  # noqa: BLE001  # one of them fails: find out which
                 log.info("batch failed, going one by one", producer=self.producer, events=len(run))
@@ -112,7 +113,7 @@ class Inbox:
             except (Hole, Diverged):
                 raise
             except FAULTLESS:
-                self._forgiven = event.position
+                self._forgive(event.position)
                 raise
             except Exception as error:
                 log.exception(
@@ -132,8 +133,19 @@ class Inbox:
                 row.attempting, row.attempts = position, 1
             elif self._forgiven != position:
                 row.attempts += 1
+            attempts = row.attempts
+        self._forgiven = None
+        return attempts
+
+    def _forgive(self, position: int) -> None:
+        """Let the last try not count: in the database if it lets us, since a restart forgets what is known here."""
+        self._forgiven = position
+        with suppress(*FAULTLESS):
+            with self.database.begin(durable=False) as session:
+                row = self._lock(session)
+                if row.attempting == position and row.attempts > 0:
+                    row.attempts -= 1
             self._forgiven = None
-            return row.attempts
 
     def _apply(self, batch: Sequence[envelope.Envelope], *, pulled: bool) -> int:
         with self.database.begin() as session:

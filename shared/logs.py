@@ -3,8 +3,8 @@ One JSON line per event of interest, with the request's correlation id. Ids only
 """
 
 import logging
-import re
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -30,8 +30,7 @@ def configure(process: str, *, level: str = "INFO", as_text: bool = False) -> No
         foreign_pre_chain=stages,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            _leave_out_details,
+            structlog.processors.ExceptionRenderer(_failure),
             *rendered,
         ],
     )
@@ -47,16 +46,23 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     return bound
 
 
-# PostgreSQL's words on what was wrong with a row hold the row's values, over as many lines as those have.
-_DETAIL = re.compile(
-    r"^DETAIL: .*?(?=^(?:HINT|CONTEXT|QUERY|STATEMENT): |^\n|^\[SQL|^\(Background|\Z)", re.DOTALL | re.MULTILINE
-)
+def _failure(exc_info: Any) -> str:
+    """A traceback with code and no values: PostgreSQL quotes the row, and the statement, that it does not like."""
+    error = exc_info[1]
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    story = f"{_failure((type(before), before, None))}\n\nAnd because of that, or meanwhile:\n\n" if before else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{story}Traceback (most recent call last):\n{frames}{type(error).__qualname__}: {_words(error)}"
 
 
-def _leave_out_details(_logger: Any, _method: str, line: Any) -> Any:
-    if "exception" in line:
-        line["exception"] = _DETAIL.sub("DETAIL: left out\n", line["exception"])
-    return line
+def _words(error: BaseException) -> str:
+    """What it says, but of an error that PostgreSQL has answered with only where it lies."""
+    answered: Any = getattr(error, "orig", None) or error
+    sqlstate = getattr(answered, "pgcode", None)
+    if sqlstate is None:
+        return str(error)
+    places = {name: getattr(answered.diag, f"{name}_name", None) for name in ("table", "column", "constraint")}
+    return ", ".join([f"SQLSTATE {sqlstate}", *(f"{name} {place}" for name, place in places.items() if place)])
 
 
 def _as_text() -> Any:

@@ -16,6 +16,7 @@ from shared import logs
 
 EX_SOFTWARE = 70  # sysexits.h: an internal software error
 LOOK_SECONDS = 0.5
+LAST_WORDS_SECONDS = 1.0
 log = logs.logger(__name__)
 
 
@@ -57,5 +58,11 @@ def _watch() -> None:
 def _end(thread: int, work: Work) -> None:
     frame = sys._current_frames().get(thread)
     where = traceback.format_stack(frame) if frame else []
-    log.critical("work does not end; ending the process", work=work.name, seconds=work.seconds, stack=where)
+    last_words = threading.Thread(target=_say, args=(work, where), daemon=True)
+    last_words.start()
+    last_words.join(LAST_WORDS_SECONDS)  # what hangs may be the log itself
     os._exit(EX_SOFTWARE)
+
+
+def _say(work: Work, where: list[str]) -> None:
+    log.critical("work does not end; ending the process", work=work.name, seconds=work.seconds, stack=where)

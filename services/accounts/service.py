@@ -60,7 +60,7 @@ class AccountsService(doors.Service):
         :raises Forbidden: `address_unconfirmed`, only after the right password
         :raises Conflict: `session_already_created` at a repeat: the token was shown that once, and is not kept
         """
-        with self.house.database.begin() as session:
+        with self.house.database.begin(deadline=context.current().deadline) as session:
             candidate = credentials.candidate(session, email)
         if not passwords.verify(candidate.password_hash, password):
             raise _wrong_credentials()
@@ -68,7 +68,7 @@ class AccountsService(doors.Service):
             raise errors.Forbidden("address_unconfirmed", "Open the link in the mail that you got, then sign in.")
         outdated = passwords.is_outdated(candidate.password_hash)
         stronger_hash = passwords.hash(password) if outdated else None
-        with self.house.database.begin() as session:
+        with self.house.database.begin(deadline=context.current().deadline) as session:
             if not credentials.still_stands(session, candidate, stronger_hash=stronger_hash):
                 raise _wrong_credentials()
             with context.use(actor=context.Actor(kind="person", id=candidate.account_id)):

@@ -27,7 +27,7 @@ class QuotaService(doors.Service):
         asked = [_item(item) for item in items]
         try:
             return [_answer(answer) for answer in self._admit(asked)]
-        except database.TRANSIENT:
+        except (*database.TRANSIENT, errors.Unavailable):
             raise
         except Exception:
             if len(asked) == 1:

@@ -78,14 +78,11 @@ def _work(given: dict[str, Any]) -> int:
 
 
 def _database(given: dict[str, Any]) -> Any:
+    from ops import processes
     from shared import clock, database
 
-    return database.Database(
-        given["database_url"],
-        clock.Clock(Path(given["clock"])),
-        statement_timeout_seconds=30,
-        lock_timeout_seconds=10,
-    )
+    limits = processes.WORKER_LIMITS if given["role"] != "serve" else {}
+    return database.Database(given["database_url"], clock.Clock(Path(given["clock"])), **limits)
 
 
 def _effect(given: dict[str, Any], job_id: str) -> None:

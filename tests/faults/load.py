@@ -58,6 +58,7 @@ class Load:
             self._stopping.set()
             for thread in threads:
                 thread.join(self.resolve_seconds + 10)
+            self.faults += [f"{thread.name} never ended" for thread in threads if thread.is_alive()]
         assert self.faults == []
 
     def statuses(self, *, since: float = 0.0) -> Counter[int]:

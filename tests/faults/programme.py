@@ -36,6 +36,7 @@ class Programme:
     """
     :param database_proxy: between the processes and PostgreSQL, as `broker_proxy` is between them and RabbitMQ
     :param faults: how often each was done
+    :param interruptions: how often that may have come between a job's effect and its mark
     """
 
     fleet: Fleet
@@ -47,6 +48,7 @@ class Programme:
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
     round: int = 0
+    interruptions: int = 0
     _offset_seconds: float = 0.0
     _latest_seconds: float = 0.0
 
@@ -60,8 +62,10 @@ class Programme:
             (fault,) = self.chance.choices([*FAULTS], weights=[*FAULTS.values()])
             name = fault.__name__.replace("_", " ")
             self.faults[name] += 1
+            self.interruptions += fault not in LETS_JOBS_BE
             try:
                 fault(self)
+                self.restart_the_dead()
                 if self.round % ROUNDS_BETWEEN_CHECKS == 0 or self.round == rounds:
                     self.check()
             except AssertionError as difference:
@@ -73,7 +77,7 @@ class Programme:
             self.fleet.add_up(stream)
         self.fleet.history(self.tap).settle(seconds=SETTLE_SECONDS)
         self.fleet.assert_acknowledged_once()
-        self.fleet.settle_jobs(most_repeats=self.round, seconds=SETTLE_SECONDS)
+        self.fleet.settle_jobs(most_repeats=self.interruptions, seconds=SETTLE_SECONDS)
 
     def load(self, least: int = 1, most: int = 5) -> None:
         for _ in range(self.chance.randint(least, most)):
@@ -83,6 +87,12 @@ class Programme:
         """As a command does whose process is not touched by the fault: there is something to publish meanwhile."""
         for _ in range(self.chance.randint(1, 3)):
             self.fleet.write(self.chance.choice(STREAMS))
+
+    def restart_the_dead(self) -> None:
+        """As a supervisor does: who hangs in a call for too long is ended by the watchdog."""
+        for member in self.fleet.members.values():
+            if not member.lives:
+                member.restart()
 
     def somebody(self, *names: str) -> Member:
         return self.fleet.members[self.chance.choice(names or [*self.fleet.members])]
@@ -171,6 +181,15 @@ def a_network_that_stalls(programme: Programme) -> None:
     programme.load()
 
 
+def a_network_that_stalls_for_long(programme: Programme) -> None:
+    """Longer than every patience: that of a statement, of a connection, of the watchdog."""
+    with programme.proxy().stalled():
+        programme.write()
+        time.sleep(programme.chance.uniform(12, 35))
+    programme.restart_the_dead()
+    programme.load()
+
+
 def a_network_that_is_slow(programme: Programme) -> None:
     proxy = programme.proxy()
     proxy.delay(programme.chance.uniform(0.001, 0.02))
@@ -237,10 +256,15 @@ FAULTS: dict[Callable[[Programme], None], float] = {
     a_connection_that_is_cut_at_commit: 2,
     a_network_that_stalls: 1,
     a_network_that_is_slow: 1,
+    a_network_that_stalls_for_long: 0.2,
     a_server_that_refuses: 1,
     sessions_that_the_database_ends: 1,
     a_clock_that_jumps: 1,
     a_queue_that_is_emptied_or_deleted: 1,
     a_database_that_stops_at_once: 0.4,
     a_broker_that_is_killed: 0.2,
+}
+LETS_JOBS_BE = {
+    *(a_kill_of_the_doors, a_pause, a_network_that_is_slow, a_clock_that_jumps),
+    *(a_queue_that_is_emptied_or_deleted, a_broker_that_is_killed),
 }

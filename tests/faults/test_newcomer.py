@@ -2,13 +2,14 @@
 
 import time
 
+import pika.exceptions
 from sqlalchemy import text
 
 from sandbox.rabbitmq import RabbitmqServer
 from shared import outbox, tables
 from tests.faults import report
 from tests.faults.fleet import Fleet
-from tests.shared import kernel
+from tests.shared import broker, kernel
 
 EVENTS, STREAMS = 10_000, 50
 QUEUE = "listening.from.counting"
@@ -37,9 +38,7 @@ class TestAConsumer:
         fleet.members["listening"].settings["answer_seconds"] = 2
         fleet.members["serve"].start()
         fleet.members["listening"].start()
-        kernel.eventually(
-            lambda: QUEUE in rabbitmq.ctl("list_queues", "-p", fleet.vhost, "name"), "the queue is there"
-        )
+        kernel.eventually(lambda: is_declared(fleet), "the queue is there")
         rabbitmq.kill()
         rabbitmq.start()
 
@@ -48,7 +47,18 @@ class TestAConsumer:
             fleet.add_up("counter-org_1")
 
         kernel.eventually(lambda: published(fleet) == 3, "the broker takes events again", timeout_seconds=90)
+        assert "queue is broken; deleting it" in fleet.members["listening"].log.read_text()
         fleet.history().settle()
+
+
+def is_declared(fleet: Fleet) -> bool:
+    """Asked quickly: half a second later the queue has a leader for good."""
+    try:
+        with broker.channel(fleet.amqp_uri) as channel:
+            channel.queue_declare(QUEUE, passive=True)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    return True
 
 
 def applied(fleet: Fleet) -> int:

@@ -138,7 +138,7 @@ class TestBegin:
     def test_takes_the_locks_from_one_who_stands_still(self, home, postgres):
         """As a process that is stopped in the middle of a transaction, which keeps its connection."""
         kernel.add(home, STREAM, 1)
-        still = database.Database(home.url, home.clock, statement_timeout_seconds=0.3)
+        still = database.Database(home.url, home.clock, idle_timeout_seconds=0.3)
         with still.engine.connect() as connection:
             connection.execute(text("SELECT 1 FROM streams FOR UPDATE"))
             with home.begin() as other:

@@ -346,6 +346,18 @@ class TestTransientFailure:
 
         assert listener.tries.count(1) == inbox.MAX_ATTEMPTS
 
+    def test_counts_nothing_though_the_process_is_started_again_after_each(self, home, listener):
+        log = publish(home, ONE)
+        listener.failing = failing_at(1, error=exc.OperationalError("SELECT", {}, Exception()))
+        for _ in range(inbox.MAX_ATTEMPTS + 2):
+            with pytest.raises(exc.OperationalError):
+                listener.inbox.take(log)  # each time one that knows nothing of the one before
+
+        listener.failing = lambda *_: None
+        listener.inbox.take(log)
+
+        assert (listener.parked(), listener.heard()) == ([], [(ONE, 1)])
+
     def test_of_the_database_itself_parks_nothing(self, home, listener):
         """Each try ends with its connection, so that not even a mark could be taken back."""
         log = publish(home, ONE)
