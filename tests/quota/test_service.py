@@ -1,11 +1,13 @@
 """quota's doors on a real database: exactness under concurrency, repeats, the clock, the bots."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from services.quota import boundary, ledger, models, worker
 from services.quota.events import CATALOGUE, MessageRecorded
@@ -166,6 +168,18 @@ class TestAdmitMessages:
             answers = list(pool.map(send, range(8)))
 
         assert answers == [["admitted"] * 20] * 8
+
+
+class TestABatchThatComesTooLate:
+    def test_is_refused_whole_and_not_tried_one_by_one(self, quota, bot_id):
+        with (
+            capture_logs() as lines,
+            context.use(deadline=time.time() - 1),
+            pytest.raises(errors.Unavailable, match="deadline_passed"),
+        ):
+            quota.send(bot_id, "msg_1", "msg_2")
+
+        assert lines == []
 
 
 class TestTheClock:
