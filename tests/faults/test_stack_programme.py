@@ -16,7 +16,7 @@ from tests.stack.stacks import Org, Private
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
-SEEDS, ROUNDS = range(3), 20
+SEEDS, ROUNDS = range(3), 60
 RECOVERY_SECONDS = 40
 GROWTH_MEGABYTES = 40
 
