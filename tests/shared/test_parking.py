@@ -198,6 +198,12 @@ def park_unreadable(home: database.Database, listener: Listener) -> None:
     assert positions(listener) == [2, 4]
 
 
+def park_unreadable_first_of(home: database.Database, listener: Listener, *streams: str) -> None:
+    """One event of each, of a schema that the release did not know."""
+    old = inbox.Inbox(listener.home, "listening", inbox.Hears(older_catalogue(), {OldAdded: listener.on_added}))
+    old.take(publish(home, *streams))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OldAdded:
     """As a release before this one knew it."""
@@ -248,6 +254,34 @@ class TestRedriveUnreadable:
         assert kernel_programs.run("redrive_unreadable", unread.home.url, "2") == 0
         assert unread.parked() == [(2, parking.ENDED), (4, BEHIND)]
         assert parking.redrive(unread.inbox, ONE) == parking.Outcome(2, 0)
+
+    def test_leaves_the_streams_behind_it_waiting_when_it_is_killed(self, home, listener):
+        park_unreadable_first_of(home, listener, ONE, TWO)
+
+        assert kernel_programs.run("redrive_unreadable", listener.home.url, "1") == -9
+        assert listener.parked() == [(1, parking.ENDED), (2, "counting.Added has schema 3, this release knows 2")]
+
+        start(listener.inbox)
+        assert listener.heard() == [(TWO, 1)]
+
+    def test_ends_the_stream_at_hand_and_takes_no_other_when_it_is_to_stop(self, home, listener):
+        park_unreadable_first_of(home, listener, ONE, TWO)
+        stopping = threading.Event()
+        listener.failing = lambda _fact, _event: stopping.set()
+
+        parking.redrive_unreadable(listener.inbox, stopping)
+        assert listener.heard() == [(ONE, 1)]
+
+        start(listener.inbox)
+        assert listener.heard() == [(ONE, 1), (TWO, 1)]
+
+    def test_claims_nothing_once_it_is_to_stop(self, unread):
+        before, stopping = unread.parked(), threading.Event()
+        stopping.set()
+
+        parking.redrive_unreadable(unread.inbox, stopping)
+
+        assert unread.parked() == before
 
     def test_waits_for_a_database_that_is_away(self, unread, monkeypatch):
         monkeypatch.setattr(parking, "RETRY_SECONDS", 0.01)
