@@ -5,7 +5,9 @@ Each event is one transaction that applies it and takes its row away, behind the
 too. So a redrive may be killed anywhere and run twice at once; what arrives meanwhile is parked behind.
 """
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -49,6 +51,7 @@ def redrive(box: inbox.Inbox, stream: str) -> Outcome:
     Apply what is parked of one stream, up to the first event that still fails. That one and the rest stay parked.
 
     :raises OperationalError and the like: if the database is away; what was not applied stays parked
+    :raises VersionConflict, Beaten: if somebody else was quicker, three times
     """
     redriven = 0
     try:
@@ -118,13 +121,12 @@ def count(box: inbox.Inbox, stream: str) -> int:
 
 def _redrive_first(box: inbox.Inbox, stream: str) -> bool:
     """Apply the first parked event of the stream; False if there is none. Somebody quicker is no failure."""
-    for left in reversed(range(CONFLICT_TRIES)):
+    for attempt in range(1, CONFLICT_TRIES):
         try:
             return _apply_first(box, stream)
-        except store.VersionConflict:
-            if not left:
-                raise
-    raise AssertionError("unreachable")
+        except (store.VersionConflict, database.Beaten):
+            time.sleep(random.uniform(0.01, 0.05) * attempt)  # noqa: S311  # jitter
+    return _apply_first(box, stream)
 
 
 def _apply_first(box: inbox.Inbox, stream: str) -> bool:

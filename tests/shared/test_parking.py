@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import exc, select, text
 
-from shared import context, database, envelope, events, inbox, parking, personal, tables
+from shared import context, database, envelope, events, inbox, parking, personal, store, tables
 from tests.shared import kernel, kernel_programs
 from tests.shared.kernel import Added, Listener, publish
 
@@ -38,6 +38,10 @@ def positions(listener: Listener) -> list[int]:
 def take_all(home: database.Database, listener: Listener) -> None:
     log = kernel.read_log(home, after=listener.inbox.place().position)
     listener.inbox.take(log)
+
+
+def beaten() -> database.Beaten:
+    return database.Beaten("UPDATE", {}, Exception())
 
 
 @pytest.fixture
@@ -173,6 +177,18 @@ class TestRedrive:
             parking.redrive(parked.inbox, ONE)
 
         assert parked.parked()[0] == (2, "RuntimeError in counting.Added")
+
+    @pytest.mark.parametrize("lost", [store.VersionConflict("lost"), beaten()], ids=["conflict", "deadlock"])
+    def test_tries_again_where_somebody_was_quicker(self, parked, lost):
+        losses = iter([lost] * (parking.CONFLICT_TRIES - 1))
+
+        def fail_at_first(*_arguments):
+            for loss in losses:
+                raise loss
+
+        parked.failing = fail_at_first
+
+        assert parking.redrive(parked.inbox, ONE) == parking.Outcome(4, 0)
 
 
 def waits_for_a_lock(home: database.Database) -> bool:
