@@ -19,7 +19,6 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ops import exits, processes, rabbitmq, reach
-from ops.parked import NO_CHANGE
 from shared import clock
 
 REFRESH_AFTER = 10  # looks; a broker of today drops a message that has come back twenty times
@@ -183,7 +182,7 @@ def _change(
     if not chosen:
         click.echo("there is none", err=True)
     elif not execute:
-        click.echo(NO_CHANGE, err=True)
+        click.echo(exits.NO_CHANGE, err=True)
     return exits.OK
 
 

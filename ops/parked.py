@@ -11,8 +11,6 @@ from sqlalchemy import ColumnElement, func, select
 from ops import exits, processes, reach
 from shared import clock, database, envelope, inbox, parking, tables
 
-NO_CHANGE = "nothing was changed: add --execute to do it"
-
 
 @dataclass(frozen=True)
 class Place:
@@ -189,4 +187,4 @@ def _say_end(found: bool, execute: bool) -> None:
     if not found:
         click.echo("nothing is parked", err=True)
     elif not execute:
-        click.echo(NO_CHANGE, err=True)
+        click.echo(exits.NO_CHANGE, err=True)
