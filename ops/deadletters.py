@@ -19,10 +19,10 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ops import exits, processes, rabbitmq, reach
-from ops.parked import NO_CHANGE
 from shared import clock
 
 REFRESH_AFTER = 10  # looks; a broker of today drops a message that has come back twenty times
+MOST_LOOKED_AT = 1000  # of a consumer, at once: they are held in memory meanwhile
 TEXT_LENGTH = 60
 
 
@@ -113,7 +113,7 @@ def list_letters(services: Collection[str], producers: Collection[str], limit: i
                 click.echo(f"{grave}: {len(letters)}")
             for letter in letters[:limit]:
                 click.echo(json.dumps(letter.describe()) if as_json else _text(letter))
-            _refresh(channel, letters)
+            _put_back(channel, letters)
     if not found:
         click.echo("there are no dead letters", err=True)
     return exits.OK
@@ -123,7 +123,7 @@ def show(id: str, *, reveal: bool, as_json: bool) -> int:
     with _channel() as channel:
         letters = _dig(channel, _grave_of(id))
         shown = next((_full(letter, reveal=reveal) for letter in letters if letter.id == id), None)
-        _refresh(channel, letters)
+        _put_back(channel, letters)
     if shown is None:
         raise exits.NotThere(f"there is no dead letter {id}")
     click.echo(json.dumps(shown, indent=None if as_json else 2))
@@ -170,23 +170,25 @@ def _change(
         letters = [letter for grave in graves for letter in _dig(channel, grave)]
         chosen = [letter for letter in letters if not ids or letter.id in ids]
         missing = sorted(set(ids) - {letter.id for letter in chosen})
+        changed = chosen if execute and not missing else []
+        for letter in changed:
+            change(channel, letter)
+        _put_back(channel, [letter for letter in letters if letter not in changed])
         if missing:
             raise exits.NotThere(f"there is no dead letter {', '.join(missing)}")
         for letter in chosen:
-            if execute:
-                change(channel, letter)
             text = f"{letter.id}  {word if execute else f'would be {word}'}"
             click.echo(json.dumps({"id": letter.id, word: execute}) if as_json else text)
     if not chosen:
         click.echo("there is none", err=True)
     elif not execute:
-        click.echo(NO_CHANGE, err=True)
+        click.echo(exits.NO_CHANGE, err=True)
     return exits.OK
 
 
 @contextlib.contextmanager
 def _channel() -> Iterator[BlockingChannel]:
-    """What was taken on it and not acknowledged goes back to where it was, in order, when it is closed."""
+    """What was taken on it and neither acknowledged nor put back goes back to where it was when it is closed."""
     try:
         with rabbitmq.connected(reach.common().amqp_uri) as connection:
             channel = connection.channel()
@@ -199,10 +201,13 @@ def _channel() -> Iterator[BlockingChannel]:
 
 
 def _dig(channel: BlockingChannel, grave: Grave) -> list[Letter]:
-    """All of them, the oldest first, not acknowledged; none where the consumer was never there."""
+    """The oldest, in order, not acknowledged; none where the consumer was never there."""
     found = rabbitmq.look_at(channel.connection, grave.queue)
+    ready = found.ready if found is not None else 0
+    if ready > MOST_LOOKED_AT:
+        click.echo(f"{grave}: only {MOST_LOOKED_AT} of {ready} dead letters are looked at", err=True)
     letters: list[Letter] = []
-    while found is not None and len(letters) < found.ready:
+    while len(letters) < min(ready, MOST_LOOKED_AT):
         method, properties, body = channel.basic_get(grave.queue)
         if method is None or properties is None:
             break
@@ -210,12 +215,20 @@ def _dig(channel: BlockingChannel, grave: Grave) -> list[Letter]:
     return letters
 
 
-def _refresh(channel: BlockingChannel, letters: list[Letter]) -> None:
-    """Bury them anew, all, so that they stay in order, before one has been looked at too often."""
-    if any(letter.looks >= REFRESH_AFTER for letter in letters):
-        for letter in letters:
+def _put_back(channel: BlockingChannel, letters: list[Letter]) -> None:
+    """
+    In order: one by one, since a quorum queue loses it when a channel is closed that holds ten of them or more.
+
+    Before one has been looked at too often all are buried anew; where there are more than are looked at, these come
+    behind the others.
+    """
+    tired = any(letter.looks >= REFRESH_AFTER for letter in letters)
+    for letter in letters:
+        if tired:
             _publish(channel, letter.grave.queue, letter.refreshed(), letter.body)
             channel.basic_ack(letter.tag)
+        else:
+            channel.basic_nack(letter.tag, requeue=True)
 
 
 def _publish(channel: BlockingChannel, queue: str, properties: pika.BasicProperties, body: bytes) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import click
@@ -16,40 +17,46 @@ TAIL_SECONDS = 0.3
 
 
 def list_events(services: Iterable[str], stream: str, name: str, limit: int, as_json: bool) -> int:
+    wanted = select(tables.Event).order_by(tables.Event.recorded_at.desc(), tables.Event.version.desc()).limit(limit)
+    if stream:
+        wanted = wanted.where(tables.Event.stream == stream)
+    if name:
+        wanted = wanted.where(tables.Event.name == name)
     found: list[events.Recorded] = []
-    for home in reach.open_databases(services).values():
-        wanted = select(tables.Event).order_by(tables.Event.recorded_at.desc(), tables.Event.version.desc())
-        if stream:
-            wanted = wanted.where(tables.Event.stream == stream)
-        if name:
-            wanted = wanted.where(tables.Event.name == name)
-        with home.begin() as session:
-            found += [store.recorded(row) for row in session.scalars(wanted.limit(limit))]
+    with reach.needing_databases():
+        for home in reach.open_databases(services).values():
+            with home.begin() as session:
+                found += [store.recorded(row) for row in session.scalars(wanted)]
     newest = sorted(found, key=lambda event: (event.recorded_at, event.version))[-limit:]
     for event in newest:
         click.echo(json.dumps(as_document(event)) if as_json else line(event))
-    return 0
+    return exits.OK
 
 
 def show_event(services: Iterable[str], event_id: str, as_json: bool) -> int:
     """Gives 3 if there is no such event."""
-    for home in reach.open_databases(services).values():
-        with home.begin() as session:
-            row = session.scalar(select(tables.Event).where(tables.Event.id == event_id))
+    wanted = select(tables.Event).where(tables.Event.id == event_id)
+    with reach.needing_databases():
+        for home in reach.open_databases(services).values():
+            with home.begin() as session:
+                row = session.scalar(wanted)
             if row is not None:
                 click.echo(json.dumps(as_document(store.recorded(row)), indent=None if as_json else 2))
-                return 0
+                return exits.OK
     click.echo(f"no event {event_id}", err=True)
     return exits.NOT_FOUND
 
 
 def tail(services: Iterable[str], as_json: bool) -> int:
-    homes = reach.open_databases(services)
-    places = {name: head(home) for name, home in homes.items()}
+    """From now on. A database that goes away meanwhile is waited for: nothing of its log is left out."""
+    with reach.needing_databases():
+        homes = reach.open_databases(services)
+        places = {name: head(home) for name, home in homes.items()}
+    away: set[str] = set()
     try:
         while True:
             for name, home in homes.items():
-                places[name] = _print_new(name, home, places[name], as_json)
+                places[name] = _follow(name, home, places[name], away, as_json)
             time.sleep(TAIL_SECONDS)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -57,13 +64,12 @@ def tail(services: Iterable[str], as_json: bool) -> int:
 
 def verify(services: Iterable[str], as_json: bool) -> int:
     """Gives 1 unless every service's history is whole."""
-    from importlib import import_module
-
     whole = True
-    for name, home in reach.open_databases(services).items():
-        report = verification.verify(home, import_module(f"services.{name}.events").CATALOGUE)
-        whole = whole and not report.faults
-        click.echo(json.dumps({"service": name, **asdict(report)}) if as_json else _verdict(name, report))
+    with reach.needing_databases():
+        for name, home in reach.open_databases(services).items():
+            report = verification.verify(home, import_module(f"services.{name}.events").CATALOGUE)
+            whole = whole and not report.faults
+            click.echo(json.dumps({"service": name, **asdict(report)}) if as_json else _verdict(name, report))
     return exits.OK if whole else exits.FAILED
 
 
@@ -96,6 +102,25 @@ def inbox_places(home: database.Database) -> dict[str, int]:
     """How far this service has applied each producer's log."""
     with home.begin() as session:
         return {row.producer: row.position for row in session.scalars(select(tables.Inbox))}
+
+
+def _follow(name: str, home: database.Database, place: int, away: set[str], as_json: bool) -> int:
+    """
+    The place behind what is new, which is printed.
+
+    :param away: the services whose databases did not answer the last time; kept up to date, so that it is said once
+    """
+    try:
+        reached = _print_new(name, home, place, as_json)
+    except database.TRANSIENT:
+        if name not in away:
+            click.echo(f"{name}: its database does not answer; trying again", err=True)
+        away.add(name)
+        return place
+    if name in away:
+        click.echo(f"{name}: its database answers again", err=True)
+    away.discard(name)
+    return reached
 
 
 def _print_new(name: str, home: database.Database, place: int, as_json: bool) -> int:

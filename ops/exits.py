@@ -1,4 +1,4 @@
-"""The exit codes of the command line, the same for every command, and the errors that stand for them."""
+"""How a command ends: the exit codes, the same for every command, the errors that stand for them, the last line."""
 
 OK = 0
 FAILED = 1  # it was looked at or tried, and something is wrong
@@ -7,6 +7,8 @@ NOT_FOUND = 3
 CONFLICT = 5  # it is there, and in no state for this
 AWAY = 75  # sysexits.h: a temporary failure; try again later
 INTERRUPTED = 130
+
+NO_CHANGE = "nothing was changed: add --execute to do it"
 
 
 class Away(Exception):

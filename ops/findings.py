@@ -52,8 +52,7 @@ def of_processes(seen: Seen) -> Iterator[Finding]:
     for service, inside in _insides(seen).items():
         for kind, does in (("serve", "its doors are shut"), ("worker", "its events and jobs wait")):
             if not any(_works(process, kind) for process in inside.processes):
-                start = f"start one: chatness {kind} {service}"
-                yield Finding("processes", service, "ill", f"no live {kind}: {does}", start)
+                yield Finding("processes", service, "ill", f"no live {kind}: {does}", _start(kind, service))
 
 
 def _works(process: sights.Process, kind: str) -> bool:
@@ -137,11 +136,11 @@ def _of_queues(consumer: Consumer) -> Iterator[Finding]:
     if isinstance(queues, Away):
         yield Finding("consumers", consumer.name, "away", f"its queue cannot be seen: {queues.reason}")
     elif queues.queue is None:
-        start = f"start one: chatness worker {consumer.service}"
-        yield Finding("consumers", consumer.name, "ill", "it has no queue: no worker has declared it", start)
+        undeclared = "it has no queue: no worker has declared it"
+        yield Finding("consumers", consumer.name, "ill", undeclared, _start("worker", consumer.service))
     elif not queues.queue.consumers:
-        start = f"start one: chatness worker {consumer.service}"
-        yield Finding("consumers", consumer.name, "ill", f"nobody listens; {queues.queue.ready} messages wait", start)
+        unheard = f"nobody listens; {queues.queue.ready} messages wait"
+        yield Finding("consumers", consumer.name, "ill", unheard, _start("worker", consumer.service))
 
 
 def _of_lag(consumer: Consumer) -> Iterator[Finding]:
@@ -217,6 +216,10 @@ def of_clocks(seen: Seen) -> Iterator[Finding]:
     if skews and not apart:
         worst = max(abs(seconds) for seconds in skews.values())
         yield Finding("clocks", "clocks", "ok", f"{worst:.1f} s apart at most (limit {limits.SKEW_SECONDS:.0f})")
+
+
+def _start(kind: str, service: str) -> str:
+    return f"start one: chatness {kind} {service}"
 
 
 def _of_unseen(section: str, seen: Seen) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ops import exits, reach
-from ops.parked import NO_CHANGE
 from shared import clock, database, errors, jobs, tables
 
 OPEN = ("waiting", "running", "failed")
@@ -68,7 +67,7 @@ def _found(homes: Homes, ids: Collection[str]) -> list[Found]:
     if missing:
         raise exits.NotThere(f"there is no job {', '.join(missing)}")
     for _name, job in found:
-        if job.state not in ("waiting", "failed"):
+        if job.state not in jobs.AT_REST:
             raise exits.Refused(f"the job {job.id} is {job.state}")
     return found
 
@@ -97,7 +96,7 @@ def _change(homes: Homes, found: Iterable[Found], change: Change, word: str, *, 
         text = f"{job.id}  {name:<9} {job.kind:<18} {word if execute else f'would be {word}'}"
         click.echo(json.dumps(document) if as_json else text)
     if not execute:
-        click.echo(NO_CHANGE if found else "there is none", err=True)
+        click.echo(exits.NO_CHANGE if found else "there is none", err=True)
 
 
 def _document(name: str, job: tables.Job) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from ops import exits, processes, reach
 from shared import clock, database, envelope, inbox, parking, tables
-
-NO_CHANGE = "nothing was changed: add --execute to do it"
 
 
 @dataclass(frozen=True)
@@ -28,20 +26,26 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """What is parked of one stream, in order."""
+    """What is parked of one stream: how many events, from which version to which."""
 
     service: str
     producer: str
     stream: str
-    rows: list[tables.Parked]
+    events: int
+    first: int
+    last: int
 
 
-def list_parked(services: Iterable[str], producers: Collection[str], stream: str, as_json: bool) -> int:
+def list_parked(services: Iterable[str], producers: Collection[str], stream: str, limit: int, as_json: bool) -> int:
+    """The first so many of each service, and on stderr whether there are more."""
     found = False
     with reach.needing_databases():
         for name, home in reach.open_databases(services).items():
-            for row in _rows(home, producers, stream):
-                found = True
+            rows = _rows(home, producers, stream, limit + 1)
+            found = found or bool(rows)
+            if len(rows) > limit:
+                click.echo(f"{name}: there are more than {limit}: --limit", err=True)
+            for row in rows[:limit]:
                 click.echo(json.dumps(_document(name, row)) if as_json else _text(name, row))
     if not found:
         click.echo("nothing is parked", err=True)
@@ -69,7 +73,7 @@ def redrive(services: Iterable[str], producers: Collection[str], stream: str, *,
             boxes = _boxes(name, home) if execute else {}
             for line in _lines(name, home, producers, stream):
                 found = True
-                done = _redriven(line, boxes.get(line.producer)) if execute else {"would_redrive": len(line.rows)}
+                done = _redriven(line, boxes.get(line.producer)) if execute else {"would_redrive": line.events}
                 _say_line(line, done, as_json)
                 code = exits.FAILED if done.get("reason") else code
     if stream and not found:
@@ -82,7 +86,7 @@ def discard(ids: Iterable[str], *, reason: str, actor: str, execute: bool, as_js
     """
     Pass over events for good.
 
-    :raises NotThere: if one of them is not parked; then none is touched
+    :raises NotThere: if one of them is not parked; then none is touched, unless it was redriven after we looked
     """
     places = [_parse(id) for id in ids]
     with reach.needing_databases():
@@ -94,9 +98,10 @@ def discard(ids: Iterable[str], *, reason: str, actor: str, execute: bool, as_js
                 raise exits.NotThere(f"nothing is parked at {place}")
         for place in places:
             home = homes[place.service]
-            done = execute and parking.discard(home, place.producer, place.position, reason=reason, actor=actor)
-            document = {"id": str(place), "discarded": done, "reason": reason, "actor": actor}
-            text = f"{place}  {'discarded' if done else 'would be discarded'}"
+            if execute and not parking.discard(home, place.producer, place.position, reason=reason, actor=actor):
+                raise exits.NotThere(f"nothing is parked at {place} any more")
+            document = {"id": str(place), "discarded": execute, "reason": reason, "actor": actor}
+            text = f"{place}  {'discarded' if execute else 'would be discarded'}"
             click.echo(json.dumps(document) if as_json else text)
     _say_end(True, execute)
     return exits.OK
@@ -104,7 +109,7 @@ def discard(ids: Iterable[str], *, reason: str, actor: str, execute: bool, as_js
 
 def _redriven(line: Line, box: inbox.Inbox | None) -> dict[str, Any]:
     if box is None:
-        return {"redriven": 0, "left": len(line.rows), "reason": f"this release does not hear {line.producer}"}
+        return {"redriven": 0, "left": line.events, "reason": f"this release does not hear {line.producer}"}
     outcome = parking.redrive(box, line.stream)
     return {"redriven": outcome.redriven, "left": outcome.left, "reason": outcome.reason}
 
@@ -114,22 +119,28 @@ def _boxes(name: str, home: database.Database) -> dict[str, inbox.Inbox]:
     return {box.producer: box for box in boxes}
 
 
-def _rows(home: database.Database, producers: Collection[str], stream: str) -> list[tables.Parked]:
-    wanted = select(tables.Parked).order_by(tables.Parked.producer, tables.Parked.position)
-    if producers:
-        wanted = wanted.where(tables.Parked.producer.in_(producers))
-    if stream:
-        wanted = wanted.where(tables.Parked.stream == stream)
+def _rows(home: database.Database, producers: Collection[str], stream: str, limit: int) -> list[tables.Parked]:
+    wanted = select(tables.Parked).where(*_chosen(producers, stream))
     with home.begin() as session:
-        return list(session.scalars(wanted))
+        in_order = wanted.order_by(tables.Parked.producer, tables.Parked.position)
+        return list(session.scalars(in_order.limit(limit)))
 
 
-def _lines(name: str, home: database.Database, producers: Collection[str], stream: str) -> Iterator[Line]:
-    lines: dict[tuple[str, str], Line] = {}
-    for row in _rows(home, producers, stream):
-        line = lines.setdefault((row.producer, row.stream), Line(name, row.producer, row.stream, []))
-        line.rows.append(row)
-    yield from lines.values()
+def _lines(name: str, home: database.Database, producers: Collection[str], stream: str) -> list[Line]:
+    """The one that has waited longest first."""
+    parked = tables.Parked
+    spans = (func.count(), func.min(parked.version), func.max(parked.version))
+    wanted = select(parked.producer, parked.stream, *spans).where(*_chosen(producers, stream))
+    grouped = wanted.group_by(parked.producer, parked.stream).order_by(parked.producer, func.min(parked.position))
+    with home.begin() as session:
+        return [Line(name, *row) for row in session.execute(grouped)]
+
+
+def _chosen(producers: Collection[str], stream: str) -> Iterator[ColumnElement[bool]]:
+    if producers:
+        yield tables.Parked.producer.in_(producers)
+    if stream:
+        yield tables.Parked.stream == stream
 
 
 def _parse(id: str) -> Place:
@@ -166,8 +177,7 @@ def _say_line(line: Line, done: dict[str, Any], as_json: bool) -> None:
         return
     what = f"{line.service} from {line.producer}, {line.stream}"
     if "would_redrive" in done:
-        versions = ", ".join(str(row.version) for row in line.rows[:10]) + (", …" if len(line.rows) > 10 else "")
-        click.echo(f"{what}: {len(line.rows)} would be redriven, versions {versions}")
+        click.echo(f"{what}: {line.events} would be redriven, versions {line.first} to {line.last}")
     else:
         stopped = f", {done['left']} still parked: {done['reason']}" if done["reason"] else ""
         click.echo(f"{what}: {done['redriven']} redriven{stopped}")
@@ -177,4 +187,4 @@ def _say_end(found: bool, execute: bool) -> None:
     if not found:
         click.echo("nothing is parked", err=True)
     elif not execute:
-        click.echo(NO_CHANGE, err=True)
+        click.echo(exits.NO_CHANGE, err=True)

@@ -5,6 +5,7 @@ What `chatness serve` and `chatness worker` run: services by name, put together 
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -114,14 +115,19 @@ def work(names: tuple[str, ...]) -> int:
         one.start()
     at_work.start()
     stopping.wait()
+    _stop(workers.values(), at_work)
+    return 0
+
+
+def _stop(workers: Iterable[Any], at_work: Any) -> None:
+    """All at once: each may take the time that a stop has."""
     at_work.stop()
-    enders = [threading.Thread(target=one.stop) for one in workers.values()]
+    enders = [threading.Thread(target=one.stop) for one in workers]
     for ender in enders:
         ender.start()
     for ender in enders:
         ender.join()
     log.info("stopped")
-    return 0
 
 
 def migrate_all(names: tuple[str, ...]) -> dict[str, list[str]]:

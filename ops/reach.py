@@ -8,7 +8,7 @@ from typing import Any
 
 from ops import exits, processes, stack
 from ops import settings as ops_settings
-from shared import config, database, inbox, worker
+from shared import config, database, inbox, store, worker
 
 
 def environment(services: Iterable[str] = processes.SERVICES) -> dict[str, str]:
@@ -55,9 +55,11 @@ def hears_of(name: str) -> Sequence[inbox.Hears]:
 
 @contextmanager
 def needing_databases() -> Iterator[None]:
-    """:raises Away: where a database does not answer"""
+    """:raises Away: where a database does not answer, or others are quicker again and again"""
     try:
         yield
+    except (store.VersionConflict, database.Beaten) as error:
+        raise exits.Away("others change the same at this moment; try again") from error
     except database.TRANSIENT as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         raise exits.Away(f"a database does not answer: {reason}") from error

@@ -19,6 +19,7 @@ from shared import database, errors, failpoints, ids, logs, store, tables, watch
 LEASE = timedelta(minutes=2)
 EFFECT_SECONDS = 110.0  # less than the lease: who holds on longer would do it beside the next
 MAX_ATTEMPTS = 12
+AT_REST = ("waiting", "failed")  # nobody holds it, and it is not over
 log = logs.logger(__name__)
 
 Do = Callable[[str, dict[str, Any]], None]
@@ -89,7 +90,7 @@ def _at_rest(session: Session, job_id: str) -> tables.Job:
     job = session.get(tables.Job, job_id, with_for_update=True)
     if job is None:
         raise errors.NotFound("no_such_job", f"There is no job {job_id}.")
-    if job.state not in ("waiting", "failed"):
+    if job.state not in AT_REST:
         raise errors.Conflict(f"job_{job.state}", f"The job {job_id} is {job.state}.")
     return job
 

@@ -5,7 +5,9 @@ Each event is one transaction that applies it and takes its row away, behind the
 too. So a redrive may be killed anywhere and run twice at once; what arrives meanwhile is parked behind.
 """
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -49,6 +51,7 @@ def redrive(box: inbox.Inbox, stream: str) -> Outcome:
     Apply what is parked of one stream, up to the first event that still fails. That one and the rest stay parked.
 
     :raises OperationalError and the like: if the database is away; what was not applied stays parked
+    :raises VersionConflict, Beaten: if somebody else was quicker, three times
     """
     redriven = 0
     try:
@@ -63,12 +66,13 @@ def redrive(box: inbox.Inbox, stream: str) -> Outcome:
 
 def redrive_unreadable(box: inbox.Inbox, stopping: threading.Event) -> None:
     """
-    At the start of a release: redrive what an older one could not read. Waits for a database that is away.
+    Redrive what an older release could not read, and this one can. Waits for a database that is away.
 
-    A handler that kills the process does so once: before it runs, its event is marked as one for operations.
+    One stream after the other, so that whoever ends us leaves the others as they are. A handler that kills the
+    process does so once: before it runs, its event is marked as one for operations.
     """
-    for stream in _patiently(lambda: _claim_readable(box), stopping) or ():
-        outcome = _patiently(lambda: redrive(box, stream), stopping)  # noqa: B023  # called before the next turn
+    while (stream := _patiently(lambda: _claim_readable(box), stopping)) is not None:
+        outcome = _persistently(lambda: redrive(box, stream), stopping)
         if outcome is not None:
             log.info("redriven", producer=box.producer, stream=stream, events=outcome.redriven, left=outcome.left)
 
@@ -117,13 +121,12 @@ def count(box: inbox.Inbox, stream: str) -> int:
 
 def _redrive_first(box: inbox.Inbox, stream: str) -> bool:
     """Apply the first parked event of the stream; False if there is none. Somebody quicker is no failure."""
-    for left in reversed(range(CONFLICT_TRIES)):
+    for attempt in range(1, CONFLICT_TRIES):
         try:
             return _apply_first(box, stream)
-        except store.VersionConflict:
-            if not left:
-                raise
-    raise AssertionError("unreachable")
+        except (store.VersionConflict, database.Beaten):
+            time.sleep(random.uniform(0.01, 0.05) * attempt)  # noqa: S311  # jitter
+    return _apply_first(box, stream)
 
 
 def _apply_first(box: inbox.Inbox, stream: str) -> bool:
@@ -160,17 +163,24 @@ def _note(box: inbox.Inbox, failure: _StillFails) -> None:
         session.execute(update(tables.Parked).where(*_is(box, failure.position)).values(newer))
 
 
-def _claim_readable(box: inbox.Inbox) -> list[str]:
-    """The streams that wait for nothing but a release that can read them, if this is one."""
-    claimed = []
+def _claim_readable(box: inbox.Inbox) -> str | None:
+    """A stream that waits for nothing but a release that can read it, if this is one; None if there is none."""
     with box.database.begin() as session:
-        inbox.lock(session, box.producer)
-        for stream in streams(session, box.producer):
-            row = session.scalars(_first(box, stream)).one()
-            if row.unreadable and _can_read(box, row):
+        waiting = session.scalars(_unreadable(box)).all()
+        if waiting:
+            inbox.lock(session, box.producer)
+        for stream in waiting:
+            row = session.scalar(_first(box, stream))
+            if row is not None and row.unreadable and _can_read(box, row):
                 row.unreadable, row.reason = False, ENDED  # what it says if the redrive ends us
-                claimed.append(stream)
-    return claimed
+                return stream
+    return None
+
+
+def _unreadable(box: inbox.Inbox) -> Select[str]:
+    parked = tables.Parked
+    found = select(parked.stream).where(parked.producer == box.producer, parked.unreadable).group_by(parked.stream)
+    return found.order_by(func.min(parked.position))
 
 
 def _can_read(box: inbox.Inbox, row: tables.Parked) -> bool:
@@ -183,13 +193,18 @@ def _can_read(box: inbox.Inbox, row: tables.Parked) -> bool:
 
 def _patiently(call: Callable[[], Found], stopping: threading.Event) -> Found | None:
     """What the call gives when the database lets it; None if we are to stop before."""
-    while not stopping.is_set():
+    return None if stopping.is_set() else _persistently(call, stopping)
+
+
+def _persistently(call: Callable[[], Found], stopping: threading.Event) -> Found | None:
+    """The same, tried once even if we are to stop: for what has been claimed."""
+    while True:
         try:
             return call()
         except inbox.FAULTLESS as error:
             log.warning("a part is away", work="redrive", error=type(error).__name__)
-            stopping.wait(RETRY_SECONDS)
-    return None
+        if stopping.wait(RETRY_SECONDS):
+            return None
 
 
 def _first(box: inbox.Inbox, stream: str) -> Select[tables.Parked]:

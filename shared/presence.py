@@ -6,6 +6,7 @@ finds away. A process that was killed or hangs falls silent; one that stops take
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
@@ -16,6 +17,8 @@ from sqlalchemy.dialects import postgresql
 from shared import clock, database, ids, logs, tables
 
 BEAT_SECONDS = 10.0
+EAGER_SECONDS = 1.0  # while what connects at the start is still away: the doctor is not to take that for an illness
+START_SECONDS = 10.0
 LEAVE_SECONDS = 2.0
 FORGOTTEN_AFTER = "1 hour"
 log = logs.logger(__name__)
@@ -38,28 +41,36 @@ class Presence:
         self.started_at = clock.machine_time()
         self._written: dict[str, bool] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._threads = [  # one for each, so that a database that hangs silences us nowhere else
+            threading.Thread(target=self._run, args=(service,), name=f"presence {service}", daemon=True)
+            for service in self.homes
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Say goodbye, where the last beat was heard; a database that hangs is not waited for."""
         self._stopping.set()
-        self._thread.join(LEAVE_SECONDS)
+        until = time.monotonic() + LEAVE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
-    def beat(self) -> None:
-        """Say in every database that we live. One that is away is told at the next beat."""
-        for service, home in self.homes.items():
-            self._written[service] = self._try(service, lambda: self._say(home, self.away(service)))  # noqa: B023
+    def beat(self, service: str) -> list[str]:
+        """Say in its database that we live, and what we miss. One that is away is told at the next beat."""
+        away = self.away(service)
+        self._written[service] = self._try(service, lambda: self._say(self.homes[service], away))
+        return away
 
-    def _run(self) -> None:
+    def _run(self, service: str) -> None:
+        started = time.monotonic()
         while not self._stopping.is_set():
-            self.beat()
-            self._stopping.wait(BEAT_SECONDS)
-        for service, home in self.homes.items():
-            if self._written.get(service):
-                self._try(service, lambda: self._leave(home))  # noqa: B023  # called before the next turn
+            away = self.beat(service)
+            starts = away and time.monotonic() - started < START_SECONDS
+            self._stopping.wait(EAGER_SECONDS if starts else BEAT_SECONDS)
+        if self._written.get(service):
+            self._try(service, lambda: self._leave(self.homes[service]))
 
     def _try(self, service: str, call: Callable[[], None]) -> bool:
         try:

@@ -90,14 +90,14 @@ def ready() -> bool:
 def _run(runner: Any) -> list[Exception]:
     import eventlet
 
-    watchdog = _new_watchdog()
+    last_resort = _last_resort()
     signals: list[int] = []
 
     def on_signal(number: int, _frame: Any) -> None:
-        # It interrupts anything, so it only leaves a note, and a watchdog in case nobody ever reads the note.
+        # It interrupts anything, so it only leaves a note, and a timer in case nobody ever reads the note.
         signals.append(number)
         if len(signals) == 1:
-            watchdog.start()
+            last_resort.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
@@ -112,9 +112,9 @@ def _run(runner: Any) -> list[Exception]:
 
     _running.clear()
     if not signals:
-        signal.raise_signal(signal.SIGTERM)  # a death ends as a stop does, under the watchdog's eyes
+        signal.raise_signal(signal.SIGTERM)  # a death ends as a stop does, with the same time limit
     runner.stop()
-    watchdog.cancel()
+    last_resort.cancel()
     return [death for life in lives if (death := life.wait()) is not None]
 
 
@@ -126,13 +126,13 @@ def _death_of(container: Any) -> Exception | None:
     return None
 
 
-def _new_watchdog() -> Any:
+def _last_resort() -> Any:
     """A real thread, because the green ones may be what hangs."""
     from eventlet import patcher
 
-    watchdog = patcher.original("threading").Timer(STOP_SECONDS, _end_hard)
-    watchdog.daemon = True
-    return watchdog
+    timer = patcher.original("threading").Timer(STOP_SECONDS, _end_hard)
+    timer.daemon = True
+    return timer
 
 
 def _end_hard() -> None:

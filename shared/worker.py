@@ -16,6 +16,7 @@ import psycopg2.extensions
 from shared import consumer, database, inbox, jobs, logs, outbox, parking, relay
 
 POLL_SECONDS = 2.0
+REDRIVE_SECONDS = 60.0
 STOP_SECONDS = 8.0
 log = logs.logger(__name__)
 
@@ -59,8 +60,7 @@ class Worker:
             self._thread(f"timer {timer.name}", functools.partial(self._watch, timer))
         for follower in self.consumers:
             self._thread(follower.name, functools.partial(follower.run, self.stopping))
-            redrive = functools.partial(parking.redrive_unreadable, follower.inbox, self.stopping)
-            self._thread(f"{follower.name} parked", redrive)
+            self._thread(f"{follower.name} parked", functools.partial(self._redrive, follower.inbox))
 
     def stop(self) -> None:
         """Ask every thread to end after what it is doing, and wait a bounded time."""
@@ -125,6 +125,15 @@ class Worker:
                 log.warning("a part is away", timer=timer.name, error=type(error).__name__)
             except Exception:
                 log.exception("timer failed", timer=timer.name)
+
+    def _redrive(self, box: inbox.Inbox) -> None:
+        """Again and again: while releases change, an older worker may park an event after we have started."""
+        while not self.stopping.is_set():
+            try:
+                parking.redrive_unreadable(box, self.stopping)
+            except Exception:
+                log.exception("worker failed", work=f"{self.work.service} parked")
+            self.stopping.wait(REDRIVE_SECONDS)
 
     def _listen(self) -> None:
         """Ring the bells on NOTIFY. The polls are the floor, so a lost connection costs a delay and nothing more."""

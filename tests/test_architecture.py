@@ -66,7 +66,7 @@ DOORS = {
     "os.getenv": (),
     "os.urandom": ("shared/ids.py",),
     "uuid": RPC,
-    "random": ("shared/consumer.py", "shared/doors.py", "shared/rpc/connection.py"),  # jitter
+    "random": ("shared/consumer.py", "shared/doors.py", "shared/parking.py", "shared/rpc/connection.py"),  # jitter
     "secrets": ("services/gateway/api_secret.py", "services/accounts/tokens.py", "services/accounts/passwords.py"),
 }
 

@@ -20,12 +20,15 @@ def parked() -> None:
 @options.services
 @options.producers
 @_stream
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="So many of a service.")
 @options.as_json
-def list_parked(services: tuple[str, ...], producers: tuple[str, ...], stream: str, as_json: bool) -> None:
+def list_parked(
+    services: tuple[str, ...], producers: tuple[str, ...], stream: str, limit: int, as_json: bool
+) -> None:
     """What is parked, in order, and why."""
     from ops import parked as parking
 
-    options.run(parking.list_parked, services or options.SERVICES, producers, stream, as_json)
+    options.run(parking.list_parked, services or options.SERVICES, producers, stream, limit, as_json)
 
 
 @parked.command("show")

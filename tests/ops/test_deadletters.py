@@ -1,5 +1,6 @@
 """Dead letters in a real RabbitMQ, put there by its own rejecting."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -53,6 +54,11 @@ def take(channel: broker.BlockingChannel, queue: str, wanted: int) -> list[tuple
     return found
 
 
+def looks(letters: list[tuple[Any, Any, bytes]]) -> int:
+    """How often the worst of them has come back: a broker of today drops it at twenty."""
+    return max(int(properties.headers.get("x-delivery-count", 0)) for _method, properties, _body in letters)
+
+
 def count(channel: broker.BlockingChannel, queue: str) -> int:
     return int(channel.queue_declare(queue, passive=True).method.message_count)
 
@@ -83,8 +89,18 @@ class TestListLetters:
 
         letters = take(channel, f"{QUEUE}.dead", 3)
         assert [body for _method, _properties, body in letters] == [b"one", b"two", b"three"]
-        # A broker of today drops what has come back twenty times.
-        assert max(properties.headers.get("x-delivery-count", 0) for _m, properties, _b in letters) < 20
+        assert looks(letters) < 20
+
+    def test_looks_at_so_many_at_once_and_says_that_there_are_more(self, channel, capsys, monkeypatch):
+        monkeypatch.setattr(deadletters, "MOST_LOOKED_AT", 2)
+        bury(channel, b"one", b"two", b"three")
+
+        assert deadletters.list_letters(["quota"], [], 50, True) == exits.OK
+
+        output = capsys.readouterr()
+        assert len(output.out.splitlines()) == 2
+        assert "quota/billing: only 2 of 3 dead letters are looked at\n" in output.err
+        kernel.eventually(lambda: count(channel, f"{QUEUE}.dead") == 3, "all are back")
 
     def test_finds_nothing_where_no_consumer_ever_was(self, capsys):
         assert listed(capsys) == []
@@ -144,6 +160,29 @@ class TestRequeue:
         assert json.loads(output.out)["requeued"] is False
         assert "--execute" in output.err
         assert (count(channel, QUEUE), len(listed(capsys))) == (0, 1)
+
+    @pytest.mark.parametrize("id", ["", "quota/billing/000000000000"], ids=["not to do it", "not there"])
+    def test_leaves_the_others_in_order_however_often_it_does_nothing(self, channel, capsys, id):
+        bury(channel, b"one", b"two", b"three")
+
+        for _ in range(25):
+            with contextlib.suppress(exits.NotThere):
+                self.requeue(*filter(None, [id]), execute=bool(id))
+
+        letters = take(channel, f"{QUEUE}.dead", 3)
+        assert [body for _method, _properties, body in letters] == [b"one", b"two", b"three"]
+        assert looks(letters) < 20
+
+    def test_leaves_the_others_in_order_however_often_one_is_taken(self, channel, capsys):
+        bury(channel, *[f"letter {number:02}".encode() for number in range(25)])
+        ids = [letter["id"] for letter in listed(capsys)]
+
+        for id in ids[:22]:
+            self.requeue(id)
+
+        letters = take(channel, f"{QUEUE}.dead", 3)
+        assert [body for _method, _properties, body in letters] == [b"letter 22", b"letter 23", b"letter 24"]
+        assert looks(letters) < 20
 
     def test_keeps_a_message_that_nobody_could_take(self, channel, capsys):
         bury(channel, b"one")

@@ -50,6 +50,6 @@ def test_a_command_that_does_not_exist_would_be_found(command):
 
 
 def test_the_page_has_every_exit_code():
-    codes = {value for name, value in vars(exits).items() if name.isupper()}
+    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
 
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)} == {*codes, 78}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import exc, select, text
 
-from shared import context, database, envelope, events, inbox, parking, personal, tables
+from shared import context, database, envelope, events, inbox, parking, personal, store, tables
 from tests.shared import kernel, kernel_programs
 from tests.shared.kernel import Added, Listener, publish
 
@@ -38,6 +38,10 @@ def positions(listener: Listener) -> list[int]:
 def take_all(home: database.Database, listener: Listener) -> None:
     log = kernel.read_log(home, after=listener.inbox.place().position)
     listener.inbox.take(log)
+
+
+def beaten() -> database.Beaten:
+    return database.Beaten("UPDATE", {}, Exception())
 
 
 @pytest.fixture
@@ -174,6 +178,18 @@ class TestRedrive:
 
         assert parked.parked()[0] == (2, "RuntimeError in counting.Added")
 
+    @pytest.mark.parametrize("lost", [store.VersionConflict("lost"), beaten()], ids=["conflict", "deadlock"])
+    def test_tries_again_where_somebody_was_quicker(self, parked, lost):
+        losses = iter([lost] * (parking.CONFLICT_TRIES - 1))
+
+        def fail_at_first(*_arguments):
+            for loss in losses:
+                raise loss
+
+        parked.failing = fail_at_first
+
+        assert parking.redrive(parked.inbox, ONE) == parking.Outcome(4, 0)
+
 
 def waits_for_a_lock(home: database.Database) -> bool:
     waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -196,6 +212,12 @@ def park_unreadable(home: database.Database, listener: Listener) -> None:
     old.take(log)
     assert listener.heard() == [(ONE, 1), (TWO, 1)]
     assert positions(listener) == [2, 4]
+
+
+def park_unreadable_first_of(home: database.Database, listener: Listener, *streams: str) -> None:
+    """One event of each, of a schema that the release did not know."""
+    old = inbox.Inbox(listener.home, "listening", inbox.Hears(older_catalogue(), {OldAdded: listener.on_added}))
+    old.take(publish(home, *streams))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -248,6 +270,34 @@ class TestRedriveUnreadable:
         assert kernel_programs.run("redrive_unreadable", unread.home.url, "2") == 0
         assert unread.parked() == [(2, parking.ENDED), (4, BEHIND)]
         assert parking.redrive(unread.inbox, ONE) == parking.Outcome(2, 0)
+
+    def test_leaves_the_streams_behind_it_waiting_when_it_is_killed(self, home, listener):
+        park_unreadable_first_of(home, listener, ONE, TWO)
+
+        assert kernel_programs.run("redrive_unreadable", listener.home.url, "1") == -9
+        assert listener.parked() == [(1, parking.ENDED), (2, "counting.Added has schema 3, this release knows 2")]
+
+        start(listener.inbox)
+        assert listener.heard() == [(TWO, 1)]
+
+    def test_ends_the_stream_at_hand_and_takes_no_other_when_it_is_to_stop(self, home, listener):
+        park_unreadable_first_of(home, listener, ONE, TWO)
+        stopping = threading.Event()
+        listener.failing = lambda _fact, _event: stopping.set()
+
+        parking.redrive_unreadable(listener.inbox, stopping)
+        assert listener.heard() == [(ONE, 1)]
+
+        start(listener.inbox)
+        assert listener.heard() == [(ONE, 1), (TWO, 1)]
+
+    def test_claims_nothing_once_it_is_to_stop(self, unread):
+        before, stopping = unread.parked(), threading.Event()
+        stopping.set()
+
+        parking.redrive_unreadable(unread.inbox, stopping)
+
+        assert unread.parked() == before
 
     def test_waits_for_a_database_that_is_away(self, unread, monkeypatch):
         monkeypatch.setattr(parking, "RETRY_SECONDS", 0.01)

@@ -62,6 +62,18 @@ class TestWorker:
 
         assert test_parking.versions_of(listener) == [1, 2, 3]
 
+    def test_redrives_too_what_an_older_release_parks_after_it_has_started(
+        self, home, listener, amqp_uri, monkeypatch
+    ):
+        monkeypatch.setattr(worker, "REDRIVE_SECONDS", 0.05, raising=False)
+        with listening(listener, amqp_uri) as hearing:
+            kernel.eventually(lambda: not hearing.away(), "it has begun")
+
+            test_parking.park_unreadable_first_of(home, listener, ONE, TWO)
+
+            kernel.eventually(lambda: not listener.parked(), "nothing is parked")
+        assert listener.heard() == [(ONE, 1), (TWO, 1)]
+
     def test_is_woken_by_a_commit_and_does_not_wait_for_its_poll(self, home, amqp_uri, monkeypatch):
         monkeypatch.setattr(worker, "POLL_SECONDS", 600)
         done = threading.Event()

@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from ops import cli
+from sandbox.postgres import PostgresServer
 from shared import clock
+from tests.shared import kernel
 from tests.stack.stacks import CHATNESS, Org, Running, eventually, run
 
 FAULTY = 1
@@ -154,6 +156,36 @@ class TestEvents:
         assert code == INTERRUPTED
         documents = [json.loads(line) for line in shown.read_text().splitlines()]
         assert {document["type"] for document in documents} >= {"secrets.SecretRevoked"}
+
+    def test_are_followed_beyond_an_outage(
+        self, stack: Running, org: Org, tmp_path: Path, postgres: PostgresServer
+    ) -> None:
+        shown, said = tmp_path / "shown", tmp_path / "said"
+        with shown.open("wb") as output, said.open("wb") as notes:
+            tail = subprocess.Popen(
+                [*CHATNESS, "events", "tail", "--service", "secrets"],
+                env={**os.environ, "CHATNESS_RUN": str(stack.directory), "PYTHONUNBUFFERED": "1"},
+                stdout=output,
+                stderr=notes,
+            )
+        try:
+            eventually(lambda: _revoke_a_secret(org) and shown.read_text(), "nothing was shown")
+            with kernel.away(postgres, stack.database("secrets")):
+                eventually(lambda: "does not answer" in said.read_text(), "it does not say so")
+            eventually(lambda: "answers again" in said.read_text(), "it does not go on")
+            before = shown.read_text().count("SecretRevoked")
+            eventually(lambda: _answers(org), "the service does not answer again")
+            _revoke_a_secret(org)
+            eventually(lambda: shown.read_text().count("SecretRevoked") > before, "nothing more was shown")
+        finally:
+            tail.kill()
+            tail.wait()
+
+        assert len(said.read_text().splitlines()) == 2
+
+
+def _answers(org: Org) -> bool:
+    return org.owner.ask("GET", "/v1/secrets").status_code == 200
 
 
 def _revoke_a_secret(org: Org) -> str:

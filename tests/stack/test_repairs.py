@@ -279,7 +279,18 @@ class TestJobs:
 
 
 class TestAway:
-    @pytest.mark.parametrize("words", [("parked", "redrive", "--all", "--execute"), ("jobs", "list")], ids=" ".join)
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("parked", "redrive", "--all", "--execute"),
+            ("jobs", "list"),
+            ("events", "list"),
+            ("events", "show", "evt_nobodys"),
+            ("events", "tail"),
+            ("events", "verify", "--service", "quota"),
+        ],
+        ids=" ".join,
+    )
     def test_is_said_of_a_database_in_one_line(self, stack: Running, words: tuple[str, ...]) -> None:
         refused = stack.run(*words, QUOTA_DATABASE_URL=NOBODYS_DATABASE)
 
