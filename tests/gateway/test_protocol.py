@@ -50,6 +50,9 @@ class TestFraming:
             ("Content-Length : 5",),
             ("Transfer-Encoding: gzip, chunked",),
             ("Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+            ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+            ("X: a\nContent-Length: 19",),
+            ("Content-Length: 19", "X: a\n"),
             ("Transfer-Encoding:", " chunked"),
             ("Content-Length: 19", "X: a\rTransfer-Encoding: chunked"),
             ("Content-Length: 19", "X: a\0"),
@@ -62,6 +65,21 @@ class TestFraming:
         connection.sendall(authorised(*headers, body=b"5\r\nhello\r\n0\r\n\r\n", length=False))
 
         assert re.match(rb"HTTP/1.1 400 (?!.*HTTP/1)", rest(connection), re.DOTALL)
+
+    def test_in_chunks_is_unknown_to_http_1_0(self, connection):
+        request = authorised("Transfer-Encoding: chunked", "Connection: keep-alive", body=b"0\r\n\r\n", length=False)
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+
+        assert re.match(rb"HTTP/1.1 400 (?!.*HTTP/1)", rest(connection), re.DOTALL)
+
+    @pytest.mark.parametrize("space", ["", " ", " \t "])
+    def test_knows_of_optional_space(self, connection, space):
+        lines = [f"GET /v1/things HTTP/1.1\r\nHost:{space}a{space}", f"Authorization: Bearer {examples.OWNER}{space}"]
+        for framing in (f"Content-Length:{space}5{space}", f"Transfer-Encoding:{space}chunked{space}"):
+            body = "hello" if "Length" in framing else "5\r\nhello\r\n0\r\n\r\n"
+            connection.sendall("\r\n".join([*lines, framing, "", body]).encode())
+
+            assert answer(connection).status == 200
 
     def test_is_refused_with_a_problem(self, connection):
         connection.sendall(authorised("Content-Length: 1"))
@@ -79,6 +97,13 @@ class TestFraming:
             b"HELLO\r\n\r\n",
             b"GET /\r\n\r\n",
             b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/0.9\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+            b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nFrom nobody\r\nHost: a\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
