@@ -6,9 +6,10 @@ must arrive in time, an answer must be taken in time, and refusals are problem d
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import eventlet
 from eventlet import wsgi
@@ -19,6 +20,7 @@ from shared import context, ids
 
 DISCARD_SECONDS = 2.0
 DISCARD_BYTES = 1_048_576
+Read = TypeVar("Read", bytes, list[bytes])
 
 
 class Connection(list[Any]):
@@ -72,6 +74,8 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
         line: bytes = super()._read_request_line()
         if line == framing.EMPTY_LINE:
             line = super()._read_request_line()
+        if self.conn_state[2] == wsgi.STATE_CLOSE:
+            return b""  # what still waited in the kernel when we closed is no request
         if len(line) >= self.server.url_length_limit:
             self.send_error(414)
             return b""
@@ -102,6 +106,7 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         body = environ["eventlet.input"]
+        body.rfile = Body(body.rfile, on_failure=self._end)
         if body.chunked_input:
             body = environ["wsgi.input"] = environ["eventlet.input"] = chunks.Input.instead_of(
                 body, on_failure=self._end
@@ -139,11 +144,35 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
 
     def _linger(self) -> None:
         """Were the connection closed on what still arrives, the client would lose our answer."""
-        self.connection.shutdown(socket.SHUT_WR)
-        with eventlet.Timeout(DISCARD_SECONDS, False):
+        with suppress(OSError), eventlet.Timeout(DISCARD_SECONDS, False):
+            self.connection.shutdown(socket.SHUT_WR)
             for _ in range(DISCARD_BYTES // 16_384):
                 if not self.connection.recv(16_384):
                     return
+
+
+class Body:
+    """What a body is read from. Of a read that was interrupted nobody knows what it had taken: no request follows."""
+
+    def __init__(self, file: Any, *, on_failure: Callable[[], None]) -> None:
+        self._file = file
+        self._on_failure = on_failure
+
+    def read(self, size: int = -1) -> bytes:
+        return self._whole(self._file.read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._whole(self._file.readline, size)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        return self._whole(self._file.readlines, hint)
+
+    def _whole(self, read: Callable[[int], Read], size: int) -> Read:
+        try:
+            return read(size)
+        except BaseException:
+            self._on_failure()
+            raise
 
 
 class Writer:

@@ -218,6 +218,10 @@ def read_body() -> bytes:
     seconds = flask.current_app.config["SETTINGS"].socket_seconds
     too_slow = problems.Problem(status=408, code="request_timeout", detail="The body did not arrive in time.")
     started = time.time()
+    most = flask.request.max_content_length
+    in_chunks = flask.request.content_length is None
+    if in_chunks and most is not None:
+        flask.request.max_content_length = most + 1  # werkzeug silently leaves out what is beyond
     try:
         with eventlet.Timeout(seconds, too_slow):
             raw = flask.request.get_data(cache=False)
@@ -228,8 +232,8 @@ def read_body() -> bytes:
         raise problems.Problem(status=400, code="bad_request", detail=detail) from error
     # The client's own time is not the services'.
     context.enter(replace(context.current(), deadline=deadline() + time.time() - started))
-    if flask.request.content_length is None and len(raw) == flask.request.max_content_length:
-        raise exceptions.RequestEntityTooLarge  # of a chunked body, werkzeug silently leaves out what is beyond
+    if in_chunks and most is not None and len(raw) > most:
+        raise exceptions.RequestEntityTooLarge
     return raw
 
 
