@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import eventlet
 from eventlet import wsgi
@@ -20,7 +20,6 @@ from shared import context, ids
 
 DISCARD_SECONDS = 2.0
 DISCARD_BYTES = 1_048_576
-Read = TypeVar("Read", bytes, list[bytes])
 
 
 class Connection(list[Any]):
@@ -164,10 +163,7 @@ class Body:
     def readline(self, size: int = -1) -> bytes:
         return self._whole(self._file.readline, size)
 
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return self._whole(self._file.readlines, hint)
-
-    def _whole(self, read: Callable[[int], Read], size: int) -> Read:
+    def _whole(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
             return read(size)
         except BaseException:

@@ -98,7 +98,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         for status, schema in operation.answers.items():
             headers = description.answer_headers(operation, status)
             documented = self.response(status, schema, headers=headers)(documented)
-        if operation.tagged and operation.method == "GET":
+        if operation.may_be_known:
             headers = description.answer_headers(operation, 200)
             documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(
                 documented

@@ -69,7 +69,6 @@ def make_thing() -> routing.Answer:
     permission="bots:read",
     query=pagination.PageQuery,
     answers={200: pagination.page_of(Thing)},
-    refusals={"invalid_cursor": 400},
 )
 def list_things(query: dict[str, Any]) -> dict[str, Any]:
     """List things, of which there are 120."""

@@ -27,7 +27,7 @@ REFUSALS = {
     "payment_due": 409,
     "change_scheduled": 409,
     "change_in_progress": 409,
-    "change_refused": 409,
+    "stripe_refused": 409,
     "unknown_plan": 422,
     "upgrade_is_immediate": 422,
     "invalid_at": 422,
@@ -50,6 +50,7 @@ def list_plans() -> dict[str, Any]:
     answers={200: billing_schemas.ShownSubscription},
     refusals={"org_not_ready": 503},
     tagged=True,
+    shows_more=True,
 )
 def get_subscription() -> routing.Answer:
     """Show the org's plan, its limits, and what is scheduled or owed."""
@@ -206,7 +207,7 @@ def _limits_applied(version: int) -> bool:
     deadline = time.monotonic() + APPLIED_SECONDS
     quota = flask.g.services.quota.with_timeout(APPLIED_SECONDS)
     try:
-        while quota.get_usage()["subscription_version"] < version:
+        while quota.get_subscription_version() < version:
             if time.monotonic() > deadline:
                 return False
             eventlet.sleep(LOOK_SECONDS)
