@@ -60,6 +60,12 @@ def actor() -> context.Actor:
     return context.current().actor
 
 
+def command_id() -> str:
+    """The same for the same Idempotency-Key; whose it is and for which route is the owning service's to add."""
+    key: str | None = flask.g.idempotency_key
+    return key or ids.new("cmd")
+
+
 def deadline() -> float:
     """When this request is to be answered, in seconds since the epoch."""
     until = context.current().deadline
@@ -133,7 +139,7 @@ def _door(view: View, operation: description.Operation) -> View:
         if speaks_json:
             _check_accept()
         if is_command:
-            flask.g.command_id = _command_id()
+            flask.g.idempotency_key = _idempotency_key()
         if operation.conditional:
             context.enter(replace(context.current(), if_match=preconditions.if_match()))
         if operation.body_bytes:
@@ -179,12 +185,10 @@ def _check_accept() -> None:
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
-def _command_id() -> str:
-    """The same for the same Idempotency-Key; whose it is and for which route is the owning service's to add."""
+def _idempotency_key() -> str | None:
+    """:raises Problem: 400 `invalid_idempotency_key`"""
     key: str | None = flask.request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is None:
-        return ids.new("cmd")
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         detail = "An Idempotency-Key is 1 to 255 visible ASCII characters."
         raise problems.Problem(status=400, code="invalid_idempotency_key", detail=detail)
     return key

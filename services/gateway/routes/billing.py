@@ -78,7 +78,7 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
     `checkout_url` where it is given.
     """
     billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
-    return _outcome(billing.change_plan(command_id=flask.g.command_id, **body))
+    return _outcome(billing.change_plan(command_id=routing.command_id(), **body))
 
 
 @routes.operation(
@@ -95,7 +95,7 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
 def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
     """Go back to Free, at the end of the paid period or now."""
     billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
-    return _outcome(billing.cancel(command_id=flask.g.command_id, **query))
+    return _outcome(billing.cancel(command_id=routing.command_id(), **query))
 
 
 @routes.operation(
@@ -111,7 +111,7 @@ def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
 def withdraw_change() -> routing.Answer:
     """Withdraw what is scheduled; the plan stays."""
     billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
-    return _outcome(billing.withdraw_change(command_id=flask.g.command_id))
+    return _outcome(billing.withdraw_change(command_id=routing.command_id()))
 
 
 @routes.operation(
@@ -168,7 +168,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
 )
 def open_portal() -> Any:
     """Give the address where the card is changed. Whoever has it is let in: do not keep it."""
-    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal(command_id=flask.g.command_id)
+    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal(command_id=routing.command_id())
 
 
 @routes.operation(
