@@ -5,6 +5,7 @@ It is made of the answer itself, so everything that is shown has one, without a 
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from shared import context, errors, events
@@ -17,13 +18,13 @@ def of(shown: Any) -> str:
     return hashlib.sha256(events.encode(shown)).hexdigest()[:LENGTH]
 
 
-def check(shown: Any) -> None:
+def check(show: Callable[[], Any]) -> None:
     """
     For commands, within their transaction, when what they change is locked.
 
-    :param shown: what the query shows of it now
+    :param show: gives what the query shows of it now; not called if nobody named a revision
     :raises Conflict: `precondition_failed` if whoever asks named other revisions
     """
     wanted = context.current().if_match
-    if wanted is not None and of(shown) not in wanted:
+    if wanted is not None and of(show()) not in wanted:
         raise errors.Conflict("precondition_failed", "This has changed since it was read; read it again.")

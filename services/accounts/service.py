@@ -119,7 +119,7 @@ class AccountsService(doors.Service):
     def change_name(self, session: Session, name: str) -> dict[str, str]:
         account_id = self.actor.id
         projections.lock_account(session, account_id)
-        revisions.check(projections.own_account(session, account_id))
+        revisions.check(partial(projections.own_account, session, account_id))
         profile = {**personal.get(session, account_id), "name": inputs.name(name)}
         profile_version = personal.put(session, account_id, subject=account_id, **profile)
         change = partial(account.change_profile, profile_version=profile_version)
@@ -158,7 +158,7 @@ class AccountsService(doors.Service):
             }
         )
         projections.lock_org(session, org_id)
-        revisions.check(projections.owners_org(session, org_id))
+        revisions.check(partial(projections.owners_org, session, org_id))
         profile_version = personal.put(session, org_id, subject=org_id, **personal.get(session, org_id) | changes)
         change = partial(org.change_profile, profile_version=profile_version)
         store.execute(session, projections.org_stream(org_id), projections.ORG, change)

@@ -90,7 +90,7 @@ def finish_interrupted(parts: Parts) -> None:
 def _check_revision(session: Session, parts: Parts, org_id: str) -> None:
     """Whoever asks may want to change only what they have seen."""
     store.lock(session, stream(org_id))
-    revisions.check(projections.subscription(session, org_id, parts.plans))
+    revisions.check(partial(projections.subscription, session, org_id, parts.plans))
 
 
 def _run(parts: Parts, order: Order, record: Record) -> dict[str, Any]:
@@ -113,6 +113,7 @@ def _begin(parts: Parts, mine: customers.Lease, order: Order, record: Record) ->
         if known is not None:
             intent = session.get_one(models.Intent, known["intent_id"])
             if intent.state == "given_up" and intent.attempt == 0:
+                _check_revision(session, parts, order.org_id)  # others may have changed it meanwhile
                 intent.state, intent.code = "open", ""
             return intent.id
         intent_id = record(session, ids.new("int")).id

@@ -67,6 +67,8 @@ def create(
 
     @app.before_request
     def open_request() -> None:
+        if flask.request.environ["PATH_INFO"].startswith("//"):
+            raise exceptions.NotFound  # werkzeug would strip them
         flask.g.services = services
         flask.g.authentication = authentication
 

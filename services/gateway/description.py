@@ -9,10 +9,12 @@ from typing import Any
 
 import marshmallow
 
+from services.gateway import pagination
+
 ANYONE = "anyone"
 ANY_TOKEN = "any token"  # noqa: S105
 
-COMMAND = {"idempotency_in_progress": 409, "changed_meanwhile": 409, "idempotency_key_reused": 422}
+COMMAND = {"erased": 404, "idempotency_in_progress": 409, "changed_meanwhile": 409, "idempotency_key_reused": 422}
 """What every command may answer, because it is done once per Idempotency-Key."""
 
 TOKEN_PATTERN = "^[A-Za-z0-9_-]{1,64}$"  # noqa: S105
@@ -33,6 +35,7 @@ class Operation:
     :param body_bytes: how large a body may be here, where it is not the setting's
     :param seconds: how long the services may take in all, where somebody outside is waited for
     :param tagged: whether the answer is a resource with an ETag
+    :param shows_more: whether it shows more than its ETag is made of, so that it is never answered with 304
     :param conditional: whether the command looks at If-Match; see `shared.revisions`
     """
 
@@ -46,11 +49,17 @@ class Operation:
     body_bytes: int | None = None
     seconds: float = ANSWER_SECONDS
     tagged: bool = False
+    shows_more: bool = False
     conditional: bool = False
 
     @property
     def all_refusals(self) -> dict[str, int]:
         return {**_common_refusals(self), **self.refusals}
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether it looks at If-None-Match."""
+        return self.tagged and self.method == "GET" and not self.shows_more
 
     @property
     def has_body(self) -> bool:
@@ -65,6 +74,7 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         "headers_too_large": 431,
         "internal_error": 500,
         "service_unavailable": 503,
+        "deadline_passed": 503,
     }
     if operation.permission != ANYONE:
         refusals |= {"token_required": 401, "invalid_token": 401}
@@ -80,6 +90,8 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         refusals |= {"malformed_json": 400, "malformed_text": 400, "unsupported_media_type": 415}
     if operation.query:
         refusals |= {"malformed_text": 400}
+    if operation.query is pagination.PageQuery:
+        refusals |= {"invalid_cursor": 400}
     if operation.body or operation.query:
         refusals |= {"invalid_fields": 422}
     if operation.method != "GET":
@@ -105,7 +117,7 @@ def parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.conditional:
         text = "The ETag that was read, or `*`: change it only if it still has this one, else 412."
         found.append(_header_parameter("If-Match", text, pattern=IF_MATCH_PATTERN, example='"9f86d081884c7d65"'))
-    if operation.tagged and operation.method == "GET":
+    if operation.may_be_known:
         text = "An ETag that is known already: 304 if it is still the one."
         found.append(_header_parameter("If-None-Match", text, example='"9f86d081884c7d65"'))
     return found

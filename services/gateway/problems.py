@@ -72,6 +72,7 @@ def response(problem: Problem, *, public_url: str) -> werkzeug.Response:
 
 
 OTHERWISE = {
+    "invalid_cursor": 400,  # as of the lists whose cursors are our own
     "invalid_webhook": 400,  # Stripe's own documentation asks for it
     "wrong_credentials": 401,
     "card_declined": 402,

@@ -3,12 +3,11 @@ HTTP as eventlet speaks it, stricter: what another server in front of us could r
 must arrive in time, an answer must be taken in time, and refusals are problem documents that name no software.
 """
 
-import re
 import socket
 import struct
 import time
-from collections.abc import Iterable
-from email.message import Message
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,18 +15,11 @@ import eventlet
 from eventlet import wsgi
 from nameko.web import server as nameko_server
 
-from services.gateway import chunks, problems
+from services.gateway import chunks, framing, problems
 from shared import context, ids
 
 DISCARD_SECONDS = 2.0
 DISCARD_BYTES = 1_048_576
-REQUEST_LINE = re.compile(rb"[A-Z]{1,20} [!-~]+ HTTP/[0-9]\.[0-9]\r?\n")
-EMPTY_LINE = {b"\r\n", b"\n"}
-ABSOLUTE = re.compile(r"https?://[^/?]*/?", re.IGNORECASE)
-LENGTH = re.compile(r"[0-9]{1,15}")
-HOST = re.compile(r"[A-Za-z0-9._:\[\]-]*")
-# Of these one is read; a server in front of us might have read another.
-SINGLE = {"host", "content-length", "content-type", "authorization", "idempotency-key"}
 
 
 class Connection(list[Any]):
@@ -79,38 +71,41 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
         self.rfile.peek(1)
         self.head_timer = eventlet.Timeout(self.server.socket_timeout, TimeoutError("the head took too long"))
         line: bytes = super()._read_request_line()
-        if line in EMPTY_LINE:
+        if line == framing.EMPTY_LINE:
             line = super()._read_request_line()
+        if self.conn_state[2] == wsgi.STATE_CLOSE:
+            return b""  # what still waited in the kernel when we closed is no request
         if len(line) >= self.server.url_length_limit:
             self.send_error(414)
             return b""
         return line
 
     def parse_request(self) -> bool:
-        if not REQUEST_LINE.fullmatch(self.raw_requestline):
-            self.send_error(400)
+        asked = framing.REQUEST_LINE.fullmatch(self.raw_requestline)
+        if asked is None or asked["version"] not in framing.VERSIONS:
+            self.send_error(505 if asked else 400)
             return False
-        self.rfile = Head(self.rfile)
+        self.rfile = framing.Head(self.rfile)
         try:
             understood: bool = super().parse_request()
         except (wsgi.HeaderLineTooLong, wsgi.HeadersTooLarge):
             self.send_error(431)
             return False
-        except Head.Fault as broken:
+        except framing.Head.Fault as broken:
             self.send_error(400, str(broken))
             return False
         self.head_timer.cancel()
-        fault = understood and (_framing_fault(self.headers) or _host_fault(self.headers, self.request_version))
+        fault = understood and framing.fault(self.headers, self.request_version)
         if fault:
             self.send_error(400, fault)
             return False
-        if understood and not self.path.startswith("/"):
-            self.path = ABSOLUTE.sub("/", self.path, count=1)  # whose address it is makes no difference to us
+        self.path = framing.path(asked["target"])
         return understood
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         body = environ["eventlet.input"]
+        body.rfile = Body(body.rfile, on_failure=self._end)
         if body.chunked_input:
             body = environ["wsgi.input"] = environ["eventlet.input"] = chunks.Input.instead_of(
                 body, on_failure=self._end
@@ -148,11 +143,32 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
 
     def _linger(self) -> None:
         """Were the connection closed on what still arrives, the client would lose our answer."""
-        self.connection.shutdown(socket.SHUT_WR)
-        with eventlet.Timeout(DISCARD_SECONDS, False):
+        with suppress(OSError), eventlet.Timeout(DISCARD_SECONDS, False):
+            self.connection.shutdown(socket.SHUT_WR)
             for _ in range(DISCARD_BYTES // 16_384):
                 if not self.connection.recv(16_384):
                     return
+
+
+class Body:
+    """What a body is read from. Of a read that was interrupted nobody knows what it had taken: no request follows."""
+
+    def __init__(self, file: Any, *, on_failure: Callable[[], None]) -> None:
+        self._file = file
+        self._on_failure = on_failure
+
+    def read(self, size: int = -1) -> bytes:
+        return self._whole(self._file.read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._whole(self._file.readline, size)
+
+    def _whole(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except BaseException:
+            self._on_failure()
+            raise
 
 
 class Writer:
@@ -182,48 +198,3 @@ class Writer:
 
     def close(self) -> None:
         self.closed = True
-
-
-class Head:
-    """The lines of a request's head. Python's parser would read on over what other servers see as an end."""
-
-    class Fault(ValueError):
-        """In a sentence for the client."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def readline(self, size: int = -1) -> bytes:
-        """:raises Fault: at a line that two servers could read in two ways"""
-        line: bytes = self._file.readline(size)
-        if not line.endswith(b"\n"):
-            raise self.Fault("The head broke off.")
-        if line[0] in b" \t" or b"\0" in line or b"\r" in line[:-2]:
-            raise self.Fault("A header goes on in another line, or contains a control character.")
-        return line
-
-
-def _framing_fault(headers: Message) -> str | None:
-    """Why it is not certain where this request's body ends: the ways in which one request is smuggled in another."""
-    if headers.defects:  # the parser takes a line that is no header for the end of them, and drops the rest
-        return "A line among the headers is no header."
-    seen = set()
-    for given, value in headers.items():
-        name = given.lower()
-        if name in SINGLE and name in seen:
-            return f"{given} must stand there once."
-        seen.add(name)
-        if name == "content-length" and not LENGTH.fullmatch(value):
-            return "Content-Length must be a number."
-        if name == "transfer-encoding" and value.lower() != "chunked":
-            return "Only the transfer encoding `chunked` is understood."
-    if seen >= {"content-length", "transfer-encoding"}:
-        return "A body has a Content-Length or comes in chunks, not both."
-    return None
-
-
-def _host_fault(headers: Message, version: str) -> str | None:
-    host = headers["Host"]
-    if host is None:
-        return None if version == "HTTP/1.0" else "A request names its Host."
-    return None if HOST.fullmatch(host) else "This is no Host."

@@ -60,6 +60,12 @@ def actor() -> context.Actor:
     return context.current().actor
 
 
+def command_id() -> str:
+    """The same for the same Idempotency-Key; whose it is and for which route is the owning service's to add."""
+    key: str | None = flask.g.idempotency_key
+    return key or ids.new("cmd")
+
+
 def deadline() -> float:
     """When this request is to be answered, in seconds since the epoch."""
     until = context.current().deadline
@@ -98,7 +104,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         for status, schema in operation.answers.items():
             headers = description.answer_headers(operation, status)
             documented = self.response(status, schema, headers=headers)(documented)
-        if operation.tagged and operation.method == "GET":
+        if operation.may_be_known:
             headers = description.answer_headers(operation, 200)
             documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(
                 documented
@@ -133,7 +139,7 @@ def _door(view: View, operation: description.Operation) -> View:
         if speaks_json:
             _check_accept()
         if is_command:
-            flask.g.command_id = _command_id()
+            flask.g.idempotency_key = _idempotency_key()
         if operation.conditional:
             context.enter(replace(context.current(), if_match=preconditions.if_match()))
         if operation.body_bytes:
@@ -179,12 +185,10 @@ def _check_accept() -> None:
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
-def _command_id() -> str:
-    """The same for the same Idempotency-Key; whose it is and for which route is the owning service's to add."""
+def _idempotency_key() -> str | None:
+    """:raises Problem: 400 `invalid_idempotency_key`"""
     key: str | None = flask.request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is None:
-        return ids.new("cmd")
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         detail = "An Idempotency-Key is 1 to 255 visible ASCII characters."
         raise problems.Problem(status=400, code="invalid_idempotency_key", detail=detail)
     return key
@@ -218,6 +222,10 @@ def read_body() -> bytes:
     seconds = flask.current_app.config["SETTINGS"].socket_seconds
     too_slow = problems.Problem(status=408, code="request_timeout", detail="The body did not arrive in time.")
     started = time.time()
+    most = flask.request.max_content_length
+    in_chunks = flask.request.content_length is None
+    if in_chunks and most is not None:
+        flask.request.max_content_length = most + 1  # werkzeug silently leaves out what is beyond
     try:
         with eventlet.Timeout(seconds, too_slow):
             raw = flask.request.get_data(cache=False)
@@ -228,8 +236,8 @@ def read_body() -> bytes:
         raise problems.Problem(status=400, code="bad_request", detail=detail) from error
     # The client's own time is not the services'.
     context.enter(replace(context.current(), deadline=deadline() + time.time() - started))
-    if flask.request.content_length is None and len(raw) == flask.request.max_content_length:
-        raise exceptions.RequestEntityTooLarge  # of a chunked body, werkzeug silently leaves out what is beyond
+    if in_chunks and most is not None and len(raw) > most:
+        raise exceptions.RequestEntityTooLarge
     return raw
 
 

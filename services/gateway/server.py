@@ -44,6 +44,7 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
         super().__init__()
         self._room: Semaphore
         self._connections: dict[Any, protocol.Connection] = {}  # by address
+        self._waiting: tuple[Any, Any] | None = None  # a client who was accepted when there was no room
 
     @property
     def settings(self) -> Any:
@@ -92,13 +93,14 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
         """Accept while there is room. Who comes when there is none waits here, and those behind in the kernel."""
         while self._is_accepting:
             try:
-                client, address = self._sock.accept()
+                self._waiting = self._sock.accept()
             except OSError as error:
                 self._rest_after(error)
             else:
                 while not self._room.acquire(timeout=LOOK_SECONDS):
                     self._close_who_rests_longest()
-                self._spawn(client, address)
+                self._spawn(*self._waiting)
+                self._waiting = None
 
     def _spawn(self, client: Any, address: Any) -> None:
         self._connections[address] = protocol.Connection(address, client)
@@ -153,6 +155,8 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
 
     def _accept_the_last(self) -> None:
         """Those whom the kernel has connected already would be cut off with the listening socket."""
+        if self._waiting:
+            self._spawn(*self._waiting)  # one more than there is room for, this once
         self._sock.settimeout(0)
         with suppress(OSError):
             while self._room.acquire(blocking=False):

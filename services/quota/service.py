@@ -97,8 +97,7 @@ class QuotaService(doors.Service):
 
     @doors.command("bots:write", answer=projections.bot)
     def rename_bot(self, session: Session, bot_id: str, name: str) -> dict[str, str]:
-        self._page(session)
-        revisions.check(projections.bot(session, self.actor.org_id, bot_id))
+        self._page(session, seen=bot_id)
         name_version = personal.put(session, bot_id, subject=self.actor.org_id, name=_name(name))
         return self._decide(session, bot_id, partial(bots.rename, bot_id=bot_id, name_version=name_version))
 
@@ -114,13 +113,18 @@ class QuotaService(doors.Service):
 
     @doors.command("bots:write", answer=lambda _session, **_ids: {})
     def delete_bot(self, session: Session, bot_id: str) -> dict[str, str]:
-        self._page(session)
-        revisions.check(projections.bot(session, self.actor.org_id, bot_id))
+        self._page(session, seen=bot_id)
         return self._decide(session, bot_id, partial(bots.delete, bot_id=bot_id))
 
-    def _page(self, session: Session) -> boundary.Page:
-        """Lock the org's row, as every transaction of quota does first."""
+    def _page(self, session: Session, *, seen: str = "") -> boundary.Page:
+        """
+        Lock the org's row, as every transaction of quota does first.
+
+        :param seen: the bot whose revision must be the one that was read: by a query, which turns no month
+        """
         page = boundary.open_page(session, self.actor.org_id)
+        if seen:
+            revisions.check(partial(projections.bot, session, self.actor.org_id, seen))
         boundary.write(session, [page])
         return page
 

@@ -326,6 +326,17 @@ class TestStripeAway:
 
         assert answer["subscription"]["plan"] == "growth"
 
+    def test_does_not_make_the_same_command_forget_which_revision_it_was_for(self, billing):
+        billing.subscribe("starter")
+        seen = revisions.of(billing.ask("get_subscription"))
+        billing.stripe.knob("faults", {"kind": "status", "status": 500, "count": 1})
+        with context.use(if_match=(seen,)), pytest.raises(errors.Unavailable):
+            billing.tell("change_plan", plan="growth", command_id="cmd_same")
+        billing.tell("change_plan", plan="growth")
+
+        with context.use(if_match=(seen,)), pytest.raises(errors.Conflict, match="precondition_failed"):
+            billing.tell("change_plan", plan="growth", command_id="cmd_same")
+
     def test_leaves_a_lost_answer_to_the_worker(self, billing):
         billing.subscribe("starter")
         path = "/v1/subscriptions/"

@@ -59,7 +59,7 @@ def refuse(name: str) -> None:
 @routes.operation("POST", "/v1/things", permission=routing.ANY_TOKEN, answers={201: Thing})
 def make_thing() -> routing.Answer:
     """Make a thing."""
-    made = {"id": "thing_1", "org_id": context.current().actor.org_id, "command_id": flask.g.command_id, "key": "x"}
+    made = {"id": "thing_1", "org_id": context.current().actor.org_id, "command_id": routing.command_id(), "key": "x"}
     return routing.Answer(data=made, location="/v1/things/thing_1")
 
 
@@ -69,7 +69,6 @@ def make_thing() -> routing.Answer:
     permission="bots:read",
     query=pagination.PageQuery,
     answers={200: pagination.page_of(Thing)},
-    refusals={"invalid_cursor": 400},
 )
 def list_things(query: dict[str, Any]) -> dict[str, Any]:
     """List things, of which there are 120."""

@@ -76,6 +76,19 @@ class TestDescription:
             assert ("If-Match" in headers) == ("412" in operation["responses"]), (method, path)
             assert ("If-None-Match" in headers) == ("304" in operation["responses"]), (method, path)
 
+    def test_names_the_refusals_that_follow_from_what_a_route_is(self, operations):
+        for path, method, operation in operations:
+            query = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
+            codes = operation["x-codes"]
+            assert ("invalid_cursor" in codes) == ("cursor" in query), (method, path)
+            assert "deadline_passed" in codes, (method, path)
+            assert "change_refused" not in codes, (method, path)
+            assert ("erased" in codes) == ("idempotency_in_progress" in codes), (method, path)
+
+    def test_promises_no_304_where_more_is_shown_than_the_tag_is_made_of(self, document):
+        assert "304" not in document["paths"]["/v1/subscription"]["get"]["responses"]
+        assert "stripe_refused" in document["paths"]["/v1/subscription"]["put"]["x-codes"]
+
     def test_says_what_stands_in_a_path(self, document):
         for path, item in document["paths"].items():
             named = {one["name"]: one["schema"] for one in item.get("parameters", []) if one["in"] == "path"}

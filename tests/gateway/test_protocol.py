@@ -2,15 +2,20 @@
 
 import re
 import socket
+from types import SimpleNamespace
 
 import pytest
+from eventlet import wsgi
 
+from services.gateway import protocol
 from tests.gateway import examples
 from tests.gateway.sockets import MESSAGE, answer, authorised, connection, drip, post, rest, site
 
 __all__ = ["connection", "site"]
 
 pytestmark = pytest.mark.pure
+
+BODY_BYTES = examples.settings().body_bytes
 
 
 class TestRequest:
@@ -50,6 +55,9 @@ class TestFraming:
             ("Content-Length : 5",),
             ("Transfer-Encoding: gzip, chunked",),
             ("Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+            ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+            ("X: a\nContent-Length: 19",),
+            ("Content-Length: 19", "X: a\n"),
             ("Transfer-Encoding:", " chunked"),
             ("Content-Length: 19", "X: a\rTransfer-Encoding: chunked"),
             ("Content-Length: 19", "X: a\0"),
@@ -62,6 +70,21 @@ class TestFraming:
         connection.sendall(authorised(*headers, body=b"5\r\nhello\r\n0\r\n\r\n", length=False))
 
         assert re.match(rb"HTTP/1.1 400 (?!.*HTTP/1)", rest(connection), re.DOTALL)
+
+    def test_in_chunks_is_unknown_to_http_1_0(self, connection):
+        request = authorised("Transfer-Encoding: chunked", "Connection: keep-alive", body=b"0\r\n\r\n", length=False)
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+
+        assert re.match(rb"HTTP/1.1 400 (?!.*HTTP/1)", rest(connection), re.DOTALL)
+
+    @pytest.mark.parametrize("space", ["", " ", " \t "])
+    def test_knows_of_optional_space(self, connection, space):
+        lines = [f"GET /v1/things HTTP/1.1\r\nHost:{space}a{space}", f"Authorization: Bearer {examples.OWNER}{space}"]
+        for framing in (f"Content-Length:{space}5{space}", f"Transfer-Encoding:{space}chunked{space}"):
+            body = "hello" if "Length" in framing else "5\r\nhello\r\n0\r\n\r\n"
+            connection.sendall("\r\n".join([*lines, framing, "", body]).encode())
+
+            assert answer(connection).status == 200
 
     def test_is_refused_with_a_problem(self, connection):
         connection.sendall(authorised("Content-Length: 1"))
@@ -79,6 +102,13 @@ class TestFraming:
             b"HELLO\r\n\r\n",
             b"GET /\r\n\r\n",
             b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/0.9\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+            b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nFrom nobody\r\nHost: a\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -137,7 +167,17 @@ class TestTarget:
 
     @pytest.mark.parametrize(
         "target",
-        ["*", "/v1//things", "/v1/things/", "/v1/../v1/things", "/v1/things%2f", "/v1/things%00", "/v1/things/%ff"],
+        [
+            "*",
+            "/v1//things",
+            "//v1/things",
+            "/%2fv1/things",
+            "/v1/things/",
+            "/v1/../v1/things",
+            "/v1/things%2f",
+            "/v1/things%00",
+            "/v1/things/%ff",
+        ],
     )
     def test_is_nothing_that_merely_looks_like_a_route(self, connection, target):
         response = self.get(connection, target)
@@ -241,6 +281,31 @@ class TestBody:
 
         assert (response.status, response.body["code"]) == (408, "request_timeout")
 
+    @pytest.mark.parametrize(
+        "framing, start",
+        [("Content-Length: 1000", b"{"), ("Transfer-Encoding: chunked", b"ff\r\n{")],
+        ids=["length", "chunks"],
+    )
+    def test_that_came_too_late_is_the_last_of_its_connection(self, connection, framing, start):
+        """Of a read that was interrupted, bytes are lost: the next request would begin somewhere in the body."""
+        connection.sendall(authorised(framing, body=start, length=False))
+        assert answer(connection).status == 408
+
+        connection.sendall(authorised() * 100)
+
+        assert rest(connection) == b""
+
+    @pytest.mark.parametrize("more, status", [(0, 201), (1, 413)])
+    def test_may_be_as_large_in_chunks_as_with_a_length(self, connection, more, status):
+        body = MESSAGE + b" " * (BODY_BYTES - len(MESSAGE) + more)
+        chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+        connection.sendall(authorised(body=body))
+        assert answer(connection).status == status
+        with socket.create_connection(connection.getpeername(), timeout=20) as another:
+            another.sendall(authorised("Transfer-Encoding: chunked", body=chunks, length=False))
+            assert answer(another).status == status
+
 
 class TestHead:
     def test_that_drips_is_not_waited_for(self, connection):
@@ -270,3 +335,38 @@ class TestHead:
         connection.sendall(b"\r\n" + authorised())
 
         assert answer(connection).status == 201
+
+
+class TestProtocol:
+    """Its parts, where no client could bring about the moment."""
+
+    @pytest.fixture
+    def ends(self):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            yield ours, theirs
+
+    def made(self, client):
+        made = object.__new__(protocol.Protocol)
+        made.connection, made.conn_state = client, protocol.Connection("", client)
+        made.rfile, made.wfile = client.makefile("rb"), client.makefile("wb")
+        made.server = SimpleNamespace(keepalive=1, socket_timeout=1, url_length_limit=8192)
+        return made
+
+    def test_takes_nothing_from_a_connection_that_was_closed_meanwhile(self, ends):
+        ours, theirs = ends
+        theirs.sendall(b"GET / HTTP/1.1\r\n")
+        closed = self.made(ours)
+        closed.conn_state[2] = wsgi.STATE_CLOSE
+
+        assert closed._read_request_line() == b""
+        closed.head_timer.cancel()
+
+    def test_closes_a_connection_that_is_gone_before_it_lingers(self):
+        gone = socket.socket()
+        refused = self.made(gone)
+        refused.lingers = True
+
+        refused.finish()
+
+        assert gone.fileno() == -1

@@ -155,3 +155,17 @@ class TestStop:
 
             assert answer(early).status == 201
             assert site.process.wait(timeout=20) == 0
+
+    def test_answers_who_was_accepted_and_waits_for_room(self, tmp_path):
+        with running(tmp_path) as site:
+            busy = [ask_and_wait(site, tmp_path / str(number)) for number in range(CONNECTIONS)]
+            with closing(site.connect()) as late:
+                late.sendall(authorised())
+                site.process.send_signal(signal.SIGTERM)
+                until(lambda: not site.listens())
+                for number in range(CONNECTIONS):
+                    (tmp_path / str(number) / "leave").touch()
+
+                assert answer(late).status == 201
+            assert {answer(one).status for one in busy} == {200}
+            assert site.process.wait(timeout=20) == 0

@@ -309,6 +309,18 @@ class TestBots:
         with context.use(if_match=(revisions.of(quota.ask("get_bot", bot_id=bot_id)),)):
             quota.tell(command, **change)
 
+    @pytest.mark.parametrize("command", ["rename_bot", "delete_bot"])
+    def test_are_what_was_read_just_now_though_the_month_has_not_turned_yet(self, quota, bot_id, command):
+        change = {"bot_id": bot_id, **({"name": "Clara"} if command == "rename_bot" else {})}
+        quota.send(bot_id, *(f"msg_{number}" for number in range(10)))
+        quota.database.clock.set(frozen_at=datetime(2026, 12, 1, tzinfo=UTC))
+        seen = quota.ask("get_bot", bot_id=bot_id)
+
+        with context.use(if_match=(revisions.of(seen),)):
+            quota.tell(command, **change)
+
+        assert seen["state"] == "stopped"
+
     def test_are_gone_when_deleted(self, quota, bot_id):
         quota.tell("delete_bot", bot_id=bot_id)
 

@@ -114,7 +114,7 @@ def register(body: dict[str, Any]) -> Any:
 
     The answer is the same whether the address is known or not; the owner of a known one gets a notice.
     """
-    return flask.g.services.accounts.register(command_id=flask.g.command_id, **body)
+    return flask.g.services.accounts.register(command_id=routing.command_id(), **body)
 
 
 @routes.operation(
@@ -127,7 +127,7 @@ def register(body: dict[str, Any]) -> Any:
 )
 def confirm_email(body: dict[str, Any]) -> Any:
     """Confirm the address: the account and its org begin here."""
-    return flask.g.services.accounts.confirm_email(command_id=flask.g.command_id, token=body["token"])
+    return flask.g.services.accounts.confirm_email(command_id=routing.command_id(), token=body["token"])
 
 
 @routes.operation(
@@ -150,7 +150,9 @@ def sign_in(body: dict[str, Any]) -> routing.Answer:
     Asked again with the same Idempotency-Key it says that the session exists: the token is not kept.
     """
     user_agent = flask.request.headers.get("User-Agent", "")[:200]
-    signed_in = flask.g.services.accounts.create_session(command_id=flask.g.command_id, **body, user_agent=user_agent)
+    signed_in = flask.g.services.accounts.create_session(
+        command_id=routing.command_id(), **body, user_agent=user_agent
+    )
     return routing.Answer(data=signed_in, location=f"/v1/sessions/{signed_in['session_id']}")
 
 
@@ -169,7 +171,7 @@ def list_sessions() -> dict[str, Any]:
 )
 def sign_out() -> None:
     """Sign out."""
-    flask.g.services.accounts.end_current_session(command_id=flask.g.command_id)
+    flask.g.services.accounts.end_current_session(command_id=routing.command_id())
     flask.g.authentication.forget_sessions()
 
 
@@ -182,7 +184,7 @@ def sign_out() -> None:
 )
 def end_session(session_id: str) -> None:
     """End another of one's sessions."""
-    flask.g.services.accounts.end_session(command_id=flask.g.command_id, session_id=session_id)
+    flask.g.services.accounts.end_session(command_id=routing.command_id(), session_id=session_id)
     flask.g.authentication.forget_sessions()
 
 
@@ -212,4 +214,4 @@ def get_account() -> Any:
 )
 def change_account(body: dict[str, Any]) -> Any:
     """Change one's name, which is used system-wide and in conversations."""
-    return flask.g.services.accounts.change_name(command_id=flask.g.command_id, name=body["name"])
+    return flask.g.services.accounts.change_name(command_id=routing.command_id(), name=body["name"])

@@ -27,7 +27,7 @@ REFUSALS = {
     "payment_due": 409,
     "change_scheduled": 409,
     "change_in_progress": 409,
-    "change_refused": 409,
+    "stripe_refused": 409,
     "unknown_plan": 422,
     "upgrade_is_immediate": 422,
     "invalid_at": 422,
@@ -50,6 +50,7 @@ def list_plans() -> dict[str, Any]:
     answers={200: billing_schemas.ShownSubscription},
     refusals={"org_not_ready": 503},
     tagged=True,
+    shows_more=True,
 )
 def get_subscription() -> routing.Answer:
     """Show the org's plan, its limits, and what is scheduled or owed."""
@@ -77,7 +78,7 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
     `checkout_url` where it is given.
     """
     billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
-    return _outcome(billing.change_plan(command_id=flask.g.command_id, **body))
+    return _outcome(billing.change_plan(command_id=routing.command_id(), **body))
 
 
 @routes.operation(
@@ -94,7 +95,7 @@ def change_plan(body: dict[str, Any]) -> routing.Answer:
 def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
     """Go back to Free, at the end of the paid period or now."""
     billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
-    return _outcome(billing.cancel(command_id=flask.g.command_id, **query))
+    return _outcome(billing.cancel(command_id=routing.command_id(), **query))
 
 
 @routes.operation(
@@ -110,7 +111,7 @@ def cancel_subscription(query: dict[str, Any]) -> routing.Answer:
 def withdraw_change() -> routing.Answer:
     """Withdraw what is scheduled; the plan stays."""
     billing = flask.g.services.billing.with_timeout(CHANGE_SECONDS)
-    return _outcome(billing.withdraw_change(command_id=flask.g.command_id))
+    return _outcome(billing.withdraw_change(command_id=routing.command_id()))
 
 
 @routes.operation(
@@ -167,7 +168,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
 )
 def open_portal() -> Any:
     """Give the address where the card is changed. Whoever has it is let in: do not keep it."""
-    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal(command_id=flask.g.command_id)
+    return flask.g.services.billing.with_timeout(CHANGE_SECONDS).open_portal(command_id=routing.command_id())
 
 
 @routes.operation(
@@ -206,7 +207,7 @@ def _limits_applied(version: int) -> bool:
     deadline = time.monotonic() + APPLIED_SECONDS
     quota = flask.g.services.quota.with_timeout(APPLIED_SECONDS)
     try:
-        while quota.get_usage()["subscription_version"] < version:
+        while quota.get_subscription_version() < version:
             if time.monotonic() > deadline:
                 return False
             eventlet.sleep(LOOK_SECONDS)

@@ -54,7 +54,7 @@ def list_bots(query: dict[str, Any]) -> dict[str, Any]:
 )
 def create_bot(body: dict[str, Any]) -> routing.Answer:
     """Make a bot; it runs at once."""
-    bot = flask.g.services.quota.create_bot(command_id=flask.g.command_id, name=body["name"])
+    bot = flask.g.services.quota.create_bot(command_id=routing.command_id(), name=body["name"])
     return routing.Answer(data=bot, location=f"/v1/bots/{bot['id']}")
 
 
@@ -78,7 +78,7 @@ def get_bot(bot_id: str) -> Any:
 )
 def rename_bot(bot_id: str, body: dict[str, Any]) -> Any:
     """Give a bot another name."""
-    return flask.g.services.quota.rename_bot(command_id=flask.g.command_id, bot_id=bot_id, name=body["name"])
+    return flask.g.services.quota.rename_bot(command_id=routing.command_id(), bot_id=bot_id, name=body["name"])
 
 
 @routes.operation(
@@ -91,7 +91,7 @@ def rename_bot(bot_id: str, body: dict[str, Any]) -> Any:
 )
 def delete_bot(bot_id: str) -> None:
     """Delete a bot. What it sent stays counted."""
-    flask.g.services.quota.delete_bot(command_id=flask.g.command_id, bot_id=bot_id)
+    flask.g.services.quota.delete_bot(command_id=routing.command_id(), bot_id=bot_id)
 
 
 @routes.operation(
@@ -103,7 +103,7 @@ def delete_bot(bot_id: str) -> None:
 )
 def pause_bot(bot_id: str) -> Any:
     """Pause a bot. Nothing but a person lets it run again."""
-    return flask.g.services.quota.pause_bot(command_id=flask.g.command_id, bot_id=bot_id)
+    return flask.g.services.quota.pause_bot(command_id=routing.command_id(), bot_id=bot_id)
 
 
 @routes.operation(
@@ -115,4 +115,4 @@ def pause_bot(bot_id: str) -> Any:
 )
 def resume_bot(bot_id: str) -> Any:
     """Let a bot run again, whatever it was paused for."""
-    return flask.g.services.quota.resume_bot(command_id=flask.g.command_id, bot_id=bot_id)
+    return flask.g.services.quota.resume_bot(command_id=routing.command_id(), bot_id=bot_id)

@@ -63,7 +63,7 @@ def get_org() -> Any:
 )
 def change_org(body: dict[str, Any]) -> Any:
     """Change the org's details, used internally and for billing."""
-    return flask.g.services.accounts.change_org(command_id=flask.g.command_id, **body)
+    return flask.g.services.accounts.change_org(command_id=routing.command_id(), **body)
 
 
 @routes.operation(

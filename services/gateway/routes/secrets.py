@@ -76,7 +76,7 @@ def create_secret(body: dict[str, Any]) -> routing.Answer:
     """
     value = api_secret.generate(flask.current_app.config["SETTINGS"].secret_mode)
     made = flask.g.services.secrets.create_secret(
-        command_id=flask.g.command_id,
+        command_id=routing.command_id(),
         **body,
         sha256=api_secret.fingerprint(value),
         hint=f"{value.rsplit('_', 1)[0]}_…{value[-HINT_LENGTH:]}",
@@ -93,5 +93,5 @@ def create_secret(body: dict[str, Any]) -> routing.Answer:
 )
 def revoke_secret(secret_id: str) -> None:
     """Revoke a secret: it is refused from now on."""
-    flask.g.services.secrets.revoke_secret(command_id=flask.g.command_id, secret_id=secret_id)
+    flask.g.services.secrets.revoke_secret(command_id=routing.command_id(), secret_id=secret_id)
     flask.g.authentication.forget_secrets()
