@@ -17,7 +17,7 @@ from shared.config import BadConfiguration, give_up
 
 log = logs.logger(__name__)
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 15.0  # more than the longest call takes, which waits for Stripe
 LOOK_SECONDS = 0.1
 
 _running: list[Any] = []  # the runner, while its services answer
@@ -44,7 +44,7 @@ def serve(
     """
     Run services until SIGTERM or SIGINT, or until one of them dies.
 
-    A stop takes no new call and finishes those under way, for 8 seconds at most.
+    A stop takes no new call and finishes those under way, for 15 seconds at most.
 
     :param config: nameko's configuration, such as WEB_SERVER_ADDRESS
     :param prefetch: calls taken from the queue and not yet answered, at most; by default one per worker

@@ -30,7 +30,7 @@ BACKLOG = 1024
 SEND_BYTES = 131_072  # by itself the kernel would keep megabytes for each client that does not read
 LOOK_SECONDS = 0.05
 REST_SECONDS = 1.0  # a connection that has been silent for so long is given up where others need its room
-DRAIN_SECONDS = 6.0  # less than the process has for its whole stop
+DRAIN_SECONDS = 13.0  # more than the longest request takes, and less than the process has for its whole stop
 OUT_OF_SOCKETS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Application = Callable[..., Iterable[bytes]]
