@@ -42,8 +42,9 @@ SEED = 20261124
 PHASES = {"owner": "coverage,fuzzing", "program": "examples,fuzzing", "anyone": "examples,fuzzing"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def org(stack: Running) -> Org:
+    """One for each test: what has been tried at an org leaves nothing that can be relied on."""
     return stack.sign_up()
 
 
