@@ -65,10 +65,6 @@ class Member:
         finally:
             os.kill(self.pid, signal.SIGCONT)
 
-    def died(self, *, seconds: float) -> bool:
-        """Whether it was killed, by itself or by us, within that time."""
-        return children.wait_until(lambda: not self.lives, timeout_seconds=seconds)
-
 
 @dataclass
 class Fleet:

@@ -49,8 +49,7 @@ class Programme:
     faults: Counter[str] = field(default_factory=Counter)
     round: int = 0
     interruptions: int = 0
-    _offset_seconds: float = 0.0
-    _latest_seconds: float = 0.0
+    latest_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -72,7 +71,7 @@ class Programme:
                 raise AssertionError(f"seed {self.seed}, round {self.round}, {name}: {difference}") from difference
 
     def check(self) -> None:
-        self.move_clock(self._latest_seconds + jobs.LEASE.total_seconds() + 3600)
+        self.move_clock(self.latest_seconds + jobs.LEASE.total_seconds() + 3600)
         for stream in STREAMS:  # what a purge took without a trace is missed when the next one comes
             self.fleet.add_up(stream)
         self.fleet.history(self.tap).settle(seconds=SETTLE_SECONDS)
@@ -101,8 +100,7 @@ class Programme:
         return self.chance.choice([self.database_proxy, self.broker_proxy])
 
     def move_clock(self, offset_seconds: float) -> None:
-        self._offset_seconds = offset_seconds
-        self._latest_seconds = max(self._latest_seconds, offset_seconds)
+        self.latest_seconds = max(self.latest_seconds, offset_seconds)
         self.fleet.counting.clock.set(offset_seconds=offset_seconds)
 
 
@@ -117,7 +115,7 @@ def a_crash_at_a_named_place(programme: Programme) -> None:
     while victim.lives:
         assert time.monotonic() < deadline, f"{place} was not reached"
         programme.fleet.add_up(programme.chance.choice(STREAMS), with_job=place.startswith("job"))
-        programme.move_clock(programme._latest_seconds + jobs.LEASE.total_seconds())
+        programme.move_clock(programme.latest_seconds + jobs.LEASE.total_seconds())
     victim.restart()
     if spare:
         programme.load()
@@ -215,7 +213,7 @@ def sessions_that_the_database_ends(programme: Programme) -> None:
 
 
 def a_clock_that_jumps(programme: Programme) -> None:
-    programme.move_clock(programme._latest_seconds + programme.chance.uniform(-40 * 86_400, 86_400))
+    programme.move_clock(programme.latest_seconds + programme.chance.uniform(-40 * 86_400, 86_400))
     programme.load()
 
 
