@@ -201,17 +201,24 @@ def _channel() -> Iterator[BlockingChannel]:
 
 
 def _dig(channel: BlockingChannel, grave: Grave) -> list[Letter]:
-    """The oldest, in order, not acknowledged; none where the consumer was never there."""
-    found = rabbitmq.look_at(channel.connection, grave.queue)
-    ready = found.ready if found is not None else 0
-    if ready > MOST_LOOKED_AT:
-        click.echo(f"{grave}: only {MOST_LOOKED_AT} of {ready} dead letters are looked at", err=True)
+    """
+    The oldest, in order, not acknowledged; none where the consumer was never there.
+
+    Taken until there is none, and not as many as the broker counts: its count may lag behind what was put back a
+    moment ago, and a letter taken before its neighbours are back goes behind them when it is put back itself.
+    """
     letters: list[Letter] = []
-    while len(letters) < min(ready, MOST_LOOKED_AT):
+    if rabbitmq.look_at(channel.connection, grave.queue) is None:
+        return letters
+    left = 0
+    while len(letters) < MOST_LOOKED_AT:
         method, properties, body = channel.basic_get(grave.queue)
         if method is None or properties is None:
-            break
+            return letters
         letters.append(Letter(grave, method.delivery_tag, properties, body or b""))
+        left = int(method.message_count or 0)
+    if left:
+        click.echo(f"{grave}: only {len(letters)} of {len(letters) + left} dead letters are looked at", err=True)
     return letters
 
 
