@@ -2,7 +2,7 @@
 # (sandbox/), not make's.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test lint run demo check test soak bench clean
+.PHONY: help setup setup-test lint run demo check test docs soak bench clean
 
 BIN := .venv/bin
 SOURCES := services shared ops sandbox tests benchmarks examples
@@ -30,6 +30,9 @@ check: lint ## format, lint, types and the tests without servers: a minute
 # Two processes, each with servers of its own: much of a test's time is waiting for one of them.
 test: lint ## everything once: `check` and the tests with servers
 	@$(BIN)/pytest -q -m 'not soak' -n 2 --dist loadfile
+
+docs: setup-test ## write the pages of docs/ that are made from the code
+	@$(BIN)/python -m ops.documents
 
 soak: setup-test ## the long programmes, an hour; their figures stand in build/soak.jsonl
 	@rm -f build/soak.jsonl
