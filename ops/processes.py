@@ -60,7 +60,8 @@ def serve(names: tuple[str, ...]) -> int:
         for name in names
     }
     classes = [import_module(f"services.{name}.service").SERVICE for name in names]
-    health.serve(common.health_port, {"rpc": nameko_serve.ready} | _database_checks(houses))
+    checks = {"rpc": nameko_serve.ready} | _database_checks(houses)
+    health.serve(common.health_port, checks, host=common.health_host)
     at_work = presence.Presence(
         f"serve {' '.join(names)}",
         {name: house.database for name, house in houses.items()},
@@ -79,7 +80,7 @@ def serve_gateway() -> int:
     common = ops_settings.load()
     settings = config.load(gateway_settings.Settings)
     begin("serve gateway", common, settings)
-    health.serve(common.health_port, {"rpc": nameko_serve.ready})
+    health.serve(common.health_port, {"rpc": nameko_serve.ready}, host=common.health_host)
     return nameko_serve.serve(
         [service.Gateway],
         amqp_uri=common.amqp_uri,
@@ -104,7 +105,8 @@ def work(names: tuple[str, ...]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    health.serve(common.health_port, {name: one.is_connected for name, one in workers.items()})
+    checks = {name: one.is_connected for name, one in workers.items()}
+    health.serve(common.health_port, checks, host=common.health_host)
     at_work = presence.Presence(
         f"worker {' '.join(names)}",
         {name: one.database for name, one in workers.items()},

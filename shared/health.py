@@ -13,18 +13,20 @@ from shared import config
 Checks = Mapping[str, Callable[[], bool]]
 
 
-def serve(port: int, checks: Checks) -> None:
+def serve(port: int, checks: Checks, *, host: str = "127.0.0.1") -> None:
     """
-    Answer on 127.0.0.1 in the background; with port 0 not at all.
+    Answer in the background; with port 0 not at all.
 
-    :raises BadConfiguration: if the port is taken
+    :raises BadConfiguration: if the port is taken, or the address not ours
     """
     if port == 0:
         return
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(checks))
+        server = ThreadingHTTPServer((host, port), _handler(checks))
     except OSError as error:
-        raise config.BadConfiguration(f"CHATNESS_HEALTH_PORT: no listening on {port}: {error.strerror}") from None
+        raise config.BadConfiguration(
+            f"CHATNESS_HEALTH_HOST, CHATNESS_HEALTH_PORT: no listening on {host}:{port}: {error.strerror}"
+        ) from None
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
 
