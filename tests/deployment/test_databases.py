@@ -28,8 +28,8 @@ def server(postgres: PostgresServer) -> Iterator[PostgresServer]:
             cursor.execute(f"DROP ROLE {name}")
 
 
-def run(server: PostgresServer, password: str) -> None:
-    done = psql(server, {f"{name.upper()}_DATABASE_PASSWORD": f"{password} '{name}'" for name in processes.SERVICES})
+def run(server: PostgresServer, age: str) -> None:
+    done = psql(server, {f"{name.upper()}_DATABASE_PASSWORD": f"{age} '{name}'" for name in processes.SERVICES})
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -39,12 +39,12 @@ def psql(server: PostgresServer, passwords: dict[str, str]) -> "subprocess.Compl
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def address(server: PostgresServer, role: str, name: str, password: str = "present") -> dict[str, object]:
+def address(server: PostgresServer, role: str, name: str, *, age: str = "present") -> dict[str, object]:
     return {
         "host": "127.0.0.1",
         "port": server.port,
         "user": role,
-        "password": f"{password} '{role}'",
+        "password": f"{age} '{role}'",
         "dbname": name,
     }
 
@@ -64,7 +64,7 @@ def test_no_role_gets_into_another(server: PostgresServer, role: str, name: str)
 
 def test_a_former_password_is_no_way_in(server: PostgresServer):
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-        psycopg2.connect(**address(server, "quota", "quota", "former"))
+        psycopg2.connect(**address(server, "quota", "quota", age="former"))
 
 
 def test_without_passwords_it_stops_and_changes_nothing(server: PostgresServer):

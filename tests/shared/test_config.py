@@ -84,7 +84,7 @@ class TestLoadOne:
 
     @pytest.mark.parametrize("given", [{}, {"DATABASE_URL": "mysql://u:hunter2@h/d"}])
     def test_refuses_it_as_the_whole_would(self, given: dict[str, str]):
-        with pytest.raises(config.BadConfiguration, match="^DATABASE_URL is not"):
+        with pytest.raises(config.BadConfiguration, match=r"^DATABASE_URL is not"):
             config.load_one(Settings, "url", given)
 
 
