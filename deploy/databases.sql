@@ -1,7 +1,7 @@
 -- A database for each service, and a role that owns it and can reach no other. For psql 15 or newer, as a superuser:
 --
 --   ACCOUNTS_DATABASE_PASSWORD=… BILLING_DATABASE_PASSWORD=… SECRETS_DATABASE_PASSWORD=… QUOTA_DATABASE_PASSWORD=… \
---     psql -v ON_ERROR_STOP=1 -f deploy/databases.sql postgres
+--     psql -f deploy/databases.sql postgres
 --
 -- Run again, it changes the passwords to the ones given and nothing else.
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import permutations
 
@@ -10,7 +11,6 @@ import pytest
 
 from ops import processes
 from sandbox.postgres import PostgresServer
-from shared import migrate
 from tests.deployment import files
 
 SCRIPT = files.ROOT / "deploy" / "databases.sql"
@@ -49,11 +49,18 @@ def address(server: PostgresServer, role: str, name: str, *, age: str = "present
     }
 
 
-@pytest.mark.parametrize("name", processes.SERVICES)
-def test_each_role_gets_into_its_own_and_may_migrate_it(server: PostgresServer, name: str):
-    url = f"postgresql+psycopg2://{name}:present%20'{name}'@127.0.0.1:{server.port}/{name}"
+def test_each_role_may_migrate_its_own_and_that_needs_no_other_setting(server: PostgresServer):
+    urls = {
+        f"{name.upper()}_DATABASE_URL": f"postgresql+psycopg2://{name}:present%20'{name}'@127.0.0.1:{server.port}/{name}"
+        for name in processes.SERVICES
+    }
 
-    assert migrate.upgrade(url, name)
+    migrated = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "migrate"], env=urls, capture_output=True, text=True, check=False
+    )
+
+    assert (migrated.returncode, migrated.stderr) == (0, "")
+    assert migrated.stdout.count("kernel_") == len(processes.SERVICES)
 
 
 @pytest.mark.parametrize("role, name", [*permutations(processes.SERVICES, 2), ("quota", "postgres")])
