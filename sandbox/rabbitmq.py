@@ -111,6 +111,12 @@ class RabbitmqServer:
             f'<<"{USER}">>, Name, {everything}, <<"{USER}">>) end || Name <- [{hosts}]].',
         )
 
+    def import_definitions(self, document: str) -> None:
+        """Make users, permissions, exchanges and bindings that the JSON document names, where they are not so yet."""
+        path = self.home.write(self.home.path / "definitions.json", document)
+        self.ctl("import_definitions", str(path))
+        path.unlink()
+
     def _programs(self) -> binaries.Rabbitmq:
         programs = binaries.rabbitmq()
         if programs is None:

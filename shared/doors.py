@@ -63,6 +63,8 @@ class Service:
             with self.house.database.begin(deadline=context.current().deadline) as session:
                 return outbox.pull(session, self.name, after=after, hash=hash, limit=limit)
 
+    read_log.__dict__["permission"] = "log:read"
+
 
 def opened(permission: str) -> Callable[[Method], Method]:
     """For a method that opens its own transactions, because it must do something outside between two of them."""

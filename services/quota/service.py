@@ -1,16 +1,22 @@
 """quota's doors."""
 
+import re
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from services import access
 from services.quota import admissions, bots, boundary, models, projections
 from shared import context, database, doors, errors, failpoints, ids, logs, personal, revisions, store
 
 log = logs.logger(__name__)
+
+MOST_ITEMS = 256
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class QuotaService(doors.Service):
@@ -19,12 +25,15 @@ class QuotaService(doors.Service):
     @doors.opened("messages:admit_batch")
     def admit_messages(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """
-        Admit a batch that the gateway gathered.
+        Admit messages, each exactly once whatever is asked twice, in one transaction.
 
-        :param items: `{"message_id", "bot_id", "actor", "deadline"}` each
+        :param items: `{"message_id", "bot_id", "org_id"}` each, 256 at most; without `org_id` in the actor's org. The
+            gateway's carry `actor` and `deadline` instead, because it asks for others
         :returns: for each item `{"admitted": {…}}`, or `{"refused": {"kind", "code", "message", "details"}}`
+        :raises Invalid: `invalid_items`
         """
-        asked = [_item(item) for item in items]
+        ours = self.actor.id == access.GATEWAY
+        asked = [_item_of_another(item) for item in items] if ours else _own_items(self.actor, items)
         try:
             return [_answer(answer) for answer in self._admit(asked)]
         except (*database.TRANSIENT, errors.Unavailable):
@@ -134,7 +143,27 @@ class QuotaService(doors.Service):
         return {"org_id": org_id, "bot_id": bot_id}
 
 
-def _item(item: dict[str, Any]) -> admissions.Item:
+def _own_items(caller: context.Actor, items: list[dict[str, Any]]) -> list[admissions.Item]:
+    """What a service asks for itself: in orgs that it names, and as nobody else."""
+    if len(items) > MOST_ITEMS:
+        raise errors.Invalid("invalid_items", f"At most {MOST_ITEMS} messages are admitted at once.")
+    return [_own_item(caller, item) for item in items]
+
+
+def _own_item(caller: context.Actor, item: dict[str, Any]) -> admissions.Item:
+    message_id, bot_id, org_id = item.get("message_id"), item.get("bot_id"), item.get("org_id", caller.org_id)
+    if item.keys() - {"message_id", "bot_id", "org_id"} or not all(map(_is_id, (message_id, bot_id, org_id or "-"))):
+        raise errors.Invalid(
+            "invalid_items", "A message has message_id, bot_id and org_id: 1 to 64 letters, digits, _ and - each."
+        )
+    return admissions.Item(message_id=message_id, bot_id=bot_id, actor=replace(caller, org_id=org_id))  # type: ignore[arg-type]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and ID.fullmatch(value) is not None
+
+
+def _item_of_another(item: dict[str, Any]) -> admissions.Item:
     return admissions.Item(
         message_id=item["message_id"],
         bot_id=item["bot_id"],
