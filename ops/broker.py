@@ -58,11 +58,7 @@ def of_foreign_caller(account: Account, *, may_call: Sequence[str], may_hear: Se
     """
     :param may_call: methods, as `quota.get_usage`
     :param may_hear: events, as `quota.BotsStopped`
-    :raises ValueError: for a name that is one of ours, and for what no other service may call or hear
     """
-    _check_name(account.name)
-    _check_known("call", may_call, [door.name for door in rpc_doors.all_doors() if door.is_for_others])
-    _check_known("hear", may_hear, rpc_doors.public_events())
     exchange = rpc_wire.foreign_exchange(account.name)
     heard: dict[str, list[str]] = {}
     for event in may_hear:
@@ -123,11 +119,14 @@ def forget(name: str, execute: bool) -> int:
     return exits.OK
 
 
-def _check_name(name: str) -> None:
+def check_foreign_caller(name: str, *, may_call: Iterable[str], may_hear: Iterable[str]) -> None:
+    """:raises ValueError: for a name that is one of ours, and for what no other service may call or hear"""
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: a small letter, then up to 39 small letters, digits and hyphens")
     if name in RESERVED:
         raise ValueError(f"{name!r} is a name of ours; call it otherwise")
+    _check_known("call", may_call, [door.name for door in rpc_doors.all_doors() if door.is_for_others])
+    _check_known("hear", may_hear, rpc_doors.public_events())
 
 
 def _check_known(may: str, wanted: Iterable[str], known: Collection[str]) -> None:

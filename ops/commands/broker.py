@@ -1,7 +1,6 @@
 """`chatness broker`: RabbitMQ's users, what they may do, and how a foreign caller loses it again."""
 
-from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 import click
 
@@ -42,7 +41,11 @@ def foreign(
     from ops import broker as users
 
     account = users.Account(name=name, password=_password(password_file), vhost=vhost)
-    _print(users.of_foreign_caller, account, may_call=may_call, may_hear=may_hear)
+    try:
+        users.check_foreign_caller(name, may_call=may_call, may_hear=may_hear)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(users.as_json(users.of_foreign_caller(account, may_call=may_call, may_hear=may_hear)))
 
 
 @broker.command("own")
@@ -61,7 +64,7 @@ def own(name: str, runs: tuple[str, ...], vhost: str, password_file: IO[str]) ->
     from ops import broker as users
 
     account = users.Account(name=name, password=_password(password_file), vhost=vhost)
-    _print(users.of_ours, account, runs=runs)
+    click.echo(users.as_json(users.of_ours(account, runs=runs)))
 
 
 @broker.command("forget")
@@ -83,12 +86,3 @@ def _password(file: IO[str]) -> str:
     if len(password) < SHORTEST_PASSWORD:
         raise click.UsageError(f"the password has fewer than {SHORTEST_PASSWORD} characters")
     return password
-
-
-def _print(describe: Callable[..., dict[str, Any]], *arguments: Any, **named: Any) -> None:
-    from ops import broker as users
-
-    try:
-        click.echo(users.as_json(describe(*arguments, **named)))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None

@@ -72,9 +72,14 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -BIGGEST <= value <= BIGGEST
 
 
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
 _CHECKS: dict[Any, Check] = {
     str: _is_text,
     int: _is_whole,
+    float: _is_number,
     bool: lambda value: isinstance(value, bool),
     dict: lambda value: isinstance(value, dict),
     type(None): lambda value: value is None,
