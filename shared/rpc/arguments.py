@@ -15,6 +15,7 @@ from shared import errors
 Check = Callable[[Any], bool]
 
 BIGGEST = 2**63 - 1  # PostgreSQL's bigint
+PageSize = typing.Annotated[int, range(1, 1001)]
 
 
 class Arguments:
@@ -44,11 +45,17 @@ class Arguments:
 
 def shown(kind: Any) -> str:
     """A type as a signature shows it."""
+    if typing.get_origin(kind) is typing.Annotated:
+        whole, allowed = typing.get_args(kind)
+        return f"{shown(whole)} from {allowed.start} to {allowed.stop - 1}"
     return inspect.formatannotation(kind).replace("typing.", "")
 
 
 def _check(kind: Any) -> Check:
     origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        _, allowed = typing.get_args(kind)
+        return lambda value: _is_whole(value) and value in allowed
     if origin in (typing.Union, types.UnionType):
         checks = [_check(one) for one in typing.get_args(kind)]
         return lambda value: any(check(value) for check in checks)

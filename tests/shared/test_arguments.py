@@ -5,13 +5,19 @@ from typing import Any
 import pytest
 
 from shared import errors
-from shared.rpc.arguments import Arguments
+from shared.rpc.arguments import Arguments, PageSize
 
 pytestmark = pytest.mark.pure
 
 
 def door(
-    self: Any, text: str, whole: int = 0, *, maybe: str | None = None, many: list[dict[str, Any]] | None = None
+    self: Any,
+    text: str,
+    whole: int = 0,
+    size: PageSize = 50,
+    *,
+    maybe: str | None = None,
+    many: list[dict[str, Any]] | None = None,
 ) -> None: ...
 
 
@@ -44,6 +50,8 @@ class TestRead:
             ({"text": "a", "whole": True}, "whole is not int"),
             ({"text": "a", "whole": 1.0}, "whole is not int"),
             ({"text": "a", "whole": 2**63}, "whole is not int"),
+            ({"text": "a", "size": 0}, "size is not int from 1 to 1000"),
+            ({"text": "a", "size": 1001}, "size is not int from 1 to 1000"),
             ({"text": "a", "maybe": 1}, "maybe is not str | None"),
             ({"text": "a", "many": {}}, "many is not list[dict[str, Any]] | None"),
             ({"text": "a", "many": [1]}, "many is not list[dict[str, Any]] | None"),
