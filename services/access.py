@@ -50,6 +50,7 @@ def _scoped(scope: str) -> Permission:
 PERMISSIONS: dict[str, Permission] = {
     "account:register": _VISITOR,
     "session:create": _VISITOR,
+    "password:reset": _VISITOR,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,
