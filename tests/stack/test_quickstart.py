@@ -1,4 +1,4 @@
-"""`docs/quickstart.md` is true: what it says to type is typed, and what comes is what it shows, up to ids and times."""
+"""`docs/quickstart.md` is true: what it says to type is typed, and what comes is what it shows, up to ids."""
 
 import json
 import os
