@@ -4,6 +4,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services import access
-from services.quota import admissions, bots, boundary, models, projections
+from services.quota import admissions, bots, boundary, models, projections, refunds
 from shared import (
     context,
     database,
@@ -31,6 +32,10 @@ log = logs.logger(__name__)
 
 MOST_ITEMS = 256
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
+    return {}
 
 
 class QuotaService(doors.Service):
@@ -101,7 +106,19 @@ class QuotaService(doors.Service):
         row = session.get(models.Message, (self.actor.org_id, message_id))
         if row is None:
             raise errors.NotFound("unknown_message", "No such message was counted.")
-        return projections.admission(row)
+        return projections.message(row)
+
+    @doors.command("messages:refund", answer=_nothing)
+    def refund_message(self, session: Session, message_id: str) -> dict[str, str]:
+        """
+        Take back a message that could not be sent; a repeat changes nothing.
+
+        :raises NotFound: `unknown_message`
+        :raises Conflict: `refund_window_over`
+        """
+        window = timedelta(seconds=self.house.settings.refund_seconds)
+        refunds.refund(session, self.actor.org_id, message_id, window=window)
+        return {}
 
     @doors.query("usage:read")
     def get_usage(self, session: Session) -> dict[str, Any]:
@@ -193,7 +210,7 @@ class QuotaService(doors.Service):
         page = self._page(session)
         return self._decide(session, bot_id, partial(bots.resume, bot_id=bot_id, limit=page.bot_limit))
 
-    @doors.command("bots:write", answer=lambda _session, **_ids: {})
+    @doors.command("bots:write", answer=_nothing)
     def delete_bot(self, session: Session, bot_id: str) -> dict[str, str]:
         """
         :returns: `{}`
