@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ops.commands import deadletters, events, health, jobs, parked, sandbox
+from ops.commands import deadletters, events, health, jobs, parked, replay, sandbox
 from ops.commands.options import SERVICES
 
 
@@ -95,6 +95,7 @@ for command in (
     health.doctor,
     health.consumers,
     parked.parked,
+    replay.replay,
     deadletters.deadletters,
     jobs.jobs,
     events.events,
