@@ -27,9 +27,9 @@ demo: .venv/run.stamp ## play the whole story, showing every event as it happens
 check: lint ## format, lint, types and the tests without servers: a minute
 	@$(BIN)/pytest -q -m pure
 
-# Two processes, each with servers of its own: much of a test's time is waiting for one of them.
+# Three processes, each with servers of its own: much of a test's time is waiting for one of them.
 test: lint ## everything once: `check` and the tests with servers
-	@$(BIN)/pytest -q -m 'not soak' -n 2 --dist loadfile
+	@$(BIN)/pytest -q -m 'not soak' -n 3 --dist loadfile
 
 docs: setup-test ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -m ops.documents

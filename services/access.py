@@ -40,6 +40,7 @@ def _scoped(scope: str) -> Permission:
 PERMISSIONS: dict[str, Permission] = {
     "account:register": _ANYONE,
     "session:create": _ANYONE,
+    "password:reset": _ANYONE,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["person", "secret", "service", "operator", "anyone"]
@@ -40,7 +40,7 @@ class Actor:
         return cls(**{**value, "scopes": tuple(value.get("scopes", ()))})
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return vars(self).copy()  # each message counted takes its actor along, and asdict copies at depth
 
 
 ANYONE = Actor()

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from shared import context, database, errors, events, ids, tables
+from shared import bulk, context, database, errors, events, ids, tables
 
 S = TypeVar("S")
 
@@ -141,7 +141,7 @@ def link(
 
 def insert_events(session: Session, added: Sequence[events.Recorded], catalogue: events.Catalogue) -> None:
     """One statement for the events, one for those of them that are public; only these wake the worker."""
-    session.execute(insert(tables.Event), [vars(event) for event in added])
+    bulk.insert(session, tables.Event, [vars(event) for event in added])
     public = [event for event in added if event.name in catalogue.public]
     if public:
         session.execute(

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.pure
 TABLE = {
     "account:register": (True, True, "", True, True),
     "session:create": (True, True, "", True, True),
+    "password:reset": (True, True, "", True, True),
     "account:manage": (True, True, None, False, False),
     "org:read": (True, True, "profile:read", True, False),
     "org:write": (True, False, None, False, False),

@@ -1,8 +1,9 @@
 """
 Accounts and orgs: who somebody is, how they sign in, and which org they act in.
 
-Owns a stream per account and per org; credentials, sessions and registrations are plain tables, never events.
-Commands: register, confirm_email, create_session, end_session, end_current_session, change_name, change_org.
+Owns a stream per account and per org; credentials, sessions, registrations and resets are plain tables, never events.
+Commands: register, confirm_email, request_password_reset, reset_password, create_session, end_session,
+end_current_session, change_name, change_org.
 Questions: verify_session, list_sessions, get_account, get_org, list_orgs, list_members, get_profile, get_org_profile.
 Tells: AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined. Hears nobody.
 """

@@ -28,6 +28,11 @@ def of_address(session: Session, key: str) -> models.Credential | None:
     return session.scalar(select(models.Credential).where(models.Credential.email == key))
 
 
+def lock(session: Session, account_id: str) -> models.Credential | None:
+    """Keep others from changing it until this transaction ends, and see what the last of them left."""
+    return session.get(models.Credential, account_id, with_for_update=True, populate_existing=True)
+
+
 def candidate(session: Session, email: str) -> Candidate:
     """Exactly one hash to check, whatever was typed: an account's, else a pending registration's, else nobody's."""
     try:

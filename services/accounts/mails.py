@@ -45,3 +45,35 @@ You can sign in at
 If it was not you, there is nothing you need to do.
 """,
     )
+
+
+def reset_password(*, link: str, minutes: int) -> Mail:
+    return Mail(
+        "Set a new password",
+        f"""\
+Hello,
+
+somebody, probably you, asked for a new password of your Chatness account. To set one, open
+
+{link}
+
+The link is good for {minutes} minutes, and once.
+
+If it was not you, do nothing: your password stays as it is.
+""",
+    )
+
+
+def password_changed(*, reset_link: str) -> Mail:
+    return Mail(
+        "Your password was changed",
+        f"""\
+Hello,
+
+the password of your Chatness account was changed a moment ago, and whoever was signed in with it was signed out.
+
+If it was not you, somebody can read your mail: change the password of your mailbox first, then set another here at
+
+{reset_link}
+""",
+    )

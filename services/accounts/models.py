@@ -1,4 +1,4 @@
-"""Credentials, sessions and registrations, which no event holds; and who is where, as the events tell it."""
+"""Credentials, sessions, registrations and resets, which no event holds; and who is where, as the events tell it."""
 
 from datetime import datetime
 
@@ -51,6 +51,18 @@ class Credential(State):
     typed_email: Mapped[str]
     password_hash: Mapped[str]
     changed_at: Mapped[datetime]
+
+
+class PasswordReset(State):
+    """A mailed link that may set the account's password, until it is used or expires."""
+
+    __tablename__ = "password_resets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(index=True)
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class SignedIn(State):

@@ -12,8 +12,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from services.accounts import account, addresses, credentials, mails, models, org, projections, tokens
-from shared import database, errors, ids, jobs, personal, store
+from services.accounts import account, addresses, credentials, mailing, mails, models, org, projections, tokens
+from shared import database, errors, ids, personal, store
 
 LIFE = timedelta(hours=24)
 
@@ -33,13 +33,13 @@ def receive(session: Session, wish: Wish, *, public_url: str) -> None:
     known = credentials.of_address(session, wish.address.key)
     if known is not None:
         notice = mails.already_registered(sign_in_link=f"{public_url}/sign-in")
-        mail_to(session, known.typed_email, notice, subject=known.account_id)
+        mailing.mail_to(session, known.typed_email, notice, subject=known.account_id)
         return
     token = tokens.mailed_token()
     registration_id = _keep(session, wish, token)
     link = f"{public_url}/confirm-email?token={token}"
     request = mails.confirm_address(link=link, hours=LIFE // timedelta(hours=1))
-    mail_to(session, wish.address.typed, request, subject=registration_id)
+    mailing.mail_to(session, wish.address.typed, request, subject=registration_id)
 
 
 def confirm(session: Session, token: str) -> dict[str, str]:
@@ -60,16 +60,6 @@ def confirm(session: Session, token: str) -> dict[str, str]:
         _found(session, registration, registration.org_id, registration.account_id)
         registration.password_hash = ""
     return {"account_id": registration.account_id, "org_id": registration.org_id}
-
-
-def mail_to(session: Session, typed_email: str, mail: mails.Mail, *, subject: str) -> None:
-    """Have the worker send it. :param subject: whose mail it is, for erasing"""
-    jobs.add(
-        session,
-        "accounts.mail",
-        {"to": addresses.deliverable(typed_email), "subject": mail.subject, "text": mail.text},
-        subject=subject,
-    )
 
 
 def _keep(session: Session, wish: Wish, token: str) -> str:

@@ -12,6 +12,7 @@ from services.accounts import (
     inputs,
     org,
     org_profile,
+    password_resets,
     passwords,
     projections,
     registrations,
@@ -49,6 +50,26 @@ class AccountsService(doors.Service):
     @doors.command("account:register", answer=_opened)
     def confirm_email(self, session: Session, token: str) -> dict[str, str]:
         return registrations.confirm(session, token)
+
+    @doors.command("password:reset", answer=_nothing)
+    def request_password_reset(self, session: Session, email: str) -> dict[str, str]:
+        """Whether the address is known or not: the same answer, after the same work."""
+        password_resets.request(session, addresses.parse(email))
+        return {}
+
+    @doors.command("password:reset", answer=_nothing, secret=("password",))
+    def reset_password(self, session: Session, token: str, password: str) -> dict[str, str]:
+        """:raises Invalid: `invalid_token`; `password_too_short`, `password_too_long`, `password_too_common`"""
+        owner = password_resets.owner(session, token)
+        inputs.check_password(password, context_words=[addresses.parse(owner.typed_email).local_part])
+        password_resets.use(
+            session,
+            owner.account_id,
+            token,
+            password_hash=passwords.hash(password),
+            public_url=self.house.settings.public_url,
+        )
+        return {}
 
     @doors.opened("session:create")
     def create_session(self, command_id: str, email: str, password: str, user_agent: str = "") -> dict[str, Any]:

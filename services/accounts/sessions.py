@@ -88,6 +88,11 @@ def end(session: Session, *, session_id: str, account_id: str) -> None:
         raise _unknown()
 
 
+def end_all(session: Session, account_id: str) -> None:
+    """Sign the person out everywhere."""
+    session.execute(delete(models.SignedIn).where(models.SignedIn.account_id == account_id))
+
+
 def prune(session: Session) -> None:
     """Forget those that have ended."""
     now = database.now(session)

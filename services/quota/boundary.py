@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, BigInteger, Boolean, LargeBinary, Text
 
 from services.quota import ledger, models
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
-from shared import database, errors, events, store
+from shared import bulk, database, errors, events, store
 
 NOTICES: store.Aggregate[None] = store.Aggregate(catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state)
 
@@ -100,8 +100,7 @@ def write(session: Session, pages: Iterable[Page]) -> None:
 
 
 def insert_messages(session: Session, messages: list[dict[str, object]]) -> None:
-    if messages:
-        session.execute(insert(models.Message), messages)
+    bulk.insert(session, models.Message, messages)
 
 
 def period_of(moment: datetime) -> str:

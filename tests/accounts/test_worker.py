@@ -49,3 +49,16 @@ class TestPrune:
         worker.prune(accounts.database)
         assert (count(accounts, models.Registration), count(accounts, models.SignedIn)) == (0, 1)
         assert count(accounts, models.Credential) == 1
+
+    def test_forgets_links_whose_hour_is_over(self, accounts):
+        accounts.sign_up()
+        accounts.tell("request_password_reset", email="ada@example.com")
+        accounts.deliver()
+
+        accounts.wait(minutes=59)
+        worker.prune(accounts.database)
+        assert count(accounts, models.PasswordReset) == 1
+
+        accounts.wait(minutes=1)
+        worker.prune(accounts.database)
+        assert count(accounts, models.PasswordReset) == 0

@@ -1,11 +1,13 @@
 """What is not yours does not exist, what is revoked ends at once, and a scope is a wall."""
 
+import re
 from typing import Any
 
 import pytest
 
 from ops import client
-from tests.stack.stacks import Org, Running, eventually
+from sandbox import mail
+from tests.stack.stacks import PASSWORD, Org, Running, eventually
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,25 @@ class TestASession:
 
         answer = leaver.owner.ask("GET", "/v1/account")
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+
+    def test_ends_with_the_password_it_began_with(self, stack: Running) -> None:
+        forgetful, new = stack.sign_up(), "nine white egrets sleep"
+        assert stack.api.ask("POST", "/v1/password-resets", {"email": forgetful.email}).status_code == 202
+        link = eventually(lambda: newest_link(stack, forgetful.email, "/reset-password?token="), "no link came")
+
+        answer = stack.api.ask("PUT", "/v1/password-resets", {"token": link.partition("=")[2], "password": new})
+
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert forgetful.owner.ask("GET", "/v1/account").status_code == 401
+        by_password = [
+            stack.api.ask("POST", "/v1/sessions", {"email": forgetful.email, "password": one})
+            for one in (PASSWORD, new)
+        ]
+        assert [answer.status_code for answer in by_password] == [401, 201]
+
+
+def newest_link(stack: Running, email: str, path: str) -> str:
+    """The link to that page in the newest mail to the address; empty if another mail is the newest."""
+    mails = [one for one in mail.read(stack.mail_folder) if one["to"] == email]
+    found = re.search(rf"^{re.escape(stack.url + path)}\S+", mails[-1]["text"], re.MULTILINE)
+    return found[0] if found else ""

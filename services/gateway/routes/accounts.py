@@ -10,17 +10,28 @@ from services.gateway import routing, schemas
 routes = routing.Routes("accounts", "People: sign up, sign in, and who they are.")
 
 
+PASSWORD = "15 to 128 characters, none of the common ones"  # noqa: S105  # what it has to be
+PASSWORD_RULES = {"password_too_short": 422, "password_too_long": 422, "password_too_common": 422}
+
+
 class Registration(Schema):
     name = fields.String(required=True)
     email = fields.String(required=True)
-    password = schemas.Hidden(
-        required=True, metadata={"description": "15 to 128 characters, none of the common ones"}
-    )
+    password = schemas.Hidden(required=True, metadata={"description": PASSWORD})
     org_name = fields.String(metadata={"description": "the person's name if absent"})
 
 
 class Confirmation(Schema):
     token = schemas.Hidden(required=True, metadata={"description": "from the mailed link"})
+
+
+class ResetRequest(Schema):
+    email = fields.String(required=True)
+
+
+class NewPassword(Schema):
+    token = schemas.Hidden(required=True, metadata={"description": "from the mailed link"})
+    password = schemas.Hidden(required=True, metadata={"description": PASSWORD})
 
 
 class Credentials(Schema):
@@ -102,9 +113,7 @@ class WhoAmI(Schema):
         "invalid_name": 422,
         "invalid_email": 422,
         "invalid_org_name": 422,
-        "password_too_short": 422,
-        "password_too_long": 422,
-        "password_too_common": 422,
+        **PASSWORD_RULES,
         **routing.COMMAND,
     },
 )
@@ -128,6 +137,42 @@ def register(body: dict[str, Any]) -> Any:
 def confirm_email(body: dict[str, Any]) -> Any:
     """Confirm the address: the account and its org begin here."""
     return flask.g.services.accounts.confirm_email(command_id=routing.command_id(), token=body["token"])
+
+
+@routes.operation(
+    "POST",
+    "/v1/password-resets",
+    permission=routing.ANYONE,
+    body=ResetRequest,
+    answers={202: Schema},
+    refusals={"invalid_email": 422, **routing.COMMAND},
+)
+def request_password_reset(body: dict[str, Any]) -> Any:
+    """
+    Ask for a new password. A link to set one is mailed, good for an hour and once.
+
+    The answer is the same whether the address is known or not; to an unknown one nothing is mailed, to a known one at
+    most three links an hour.
+    """
+    return flask.g.services.accounts.request_password_reset(command_id=routing.command_id(), email=body["email"])
+
+
+@routes.operation(
+    "PUT",
+    "/v1/password-resets",
+    permission=routing.ANYONE,
+    body=NewPassword,
+    answers={204: None},
+    refusals={"invalid_token": 422, **PASSWORD_RULES, **routing.COMMAND},
+)
+def reset_password(body: dict[str, Any]) -> None:
+    """
+    Set a new password with a mailed token.
+
+    It ends every session of the account and every other such link, and its owner is told by mail.
+    """
+    flask.g.services.accounts.reset_password(command_id=routing.command_id(), **body)
+    flask.g.authentication.forget_sessions()
 
 
 @routes.operation(
