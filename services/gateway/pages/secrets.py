@@ -22,13 +22,19 @@ pages = views.Pages("pages_secrets", __name__)
 PER_PAGE = 100
 
 
+def _at_least_one(_form: forms.Form, field: Any) -> None:
+    """WTForms' own would have the browser ask for every one of the boxes."""
+    if not field.data:
+        raise validators.ValidationError("Choose at least one.")
+
+
 class NewSecret(forms.Form):
     name = StringField(
         "Name", [needed], description="Where it will be used.", render_kw={"maxlength": 100, "autocomplete": "off"}
     )
     scopes = SelectMultipleField(
         "What it may do",
-        [validators.InputRequired("Choose at least one.")],
+        [_at_least_one],
         choices=list(words.SCOPES.items()),
         default=["messages:write"],
         option_widget=widgets.CheckboxInput(),
