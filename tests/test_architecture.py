@@ -27,7 +27,7 @@ LIBRARIES = {
     "kombu": ("shared/consumer.py", *RPC),
     "amqp": RPC,
     "nameko": (*RPC, "shared/serve.py", "shared/doors.py", "shared/errors.py", "services/*/service.py", *GATEWAY),
-    "eventlet": (*RPC, "shared/serve.py", *GATEWAY, "services/accounts/passwords.py"),
+    "eventlet": (*RPC, "shared/serve.py", "shared/hub.py", *GATEWAY, "services/accounts/passwords.py"),
     "psycopg2": ("shared/worker.py", "sandbox/postgres.py"),
     "alembic": (
         "shared/migrate.py",
@@ -37,6 +37,7 @@ LIBRARIES = {
     ),
     "flask": (*GATEWAY, "sandbox/stripe/*.py"),
     "marshmallow": GATEWAY,
+    "prometheus_client": ("shared/metrics.py", "shared/gauges.py", "shared/serve.py"),
     "smtplib": ("shared/mail.py",),
     "aiosmtpd": ("sandbox/mail.py",),
     "argon2": ("services/accounts/passwords.py",),

@@ -1,6 +1,7 @@
 """quota's doors."""
 
 import time
+from collections import Counter
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.quota import admissions, bots, boundary, models, projections, refunds
-from shared import context, database, doors, errors, failpoints, ids, logs, personal, revisions, store
+from shared import context, database, doors, errors, failpoints, ids, logs, metrics, personal, revisions, store
 
 log = logs.logger(__name__)
 
@@ -43,10 +44,16 @@ class QuotaService(doors.Service):
     def _admit(self, items: list[admissions.Item]) -> list[admissions.Answer]:
         refusals = {index: refusal for index, item in enumerate(items) if (refusal := self._refusal(item))}
         allowed = [item for index, item in enumerate(items) if index not in refusals]
-        with self.house.database.begin(deadline=context.current().deadline) as session:
-            answers = iter(admissions.admit(session, allowed) if allowed else [])
+        with (
+            metrics.ADMISSION_SECONDS.time(),
+            self.house.database.begin(deadline=context.current().deadline) as session,
+        ):
+            decided = admissions.admit(session, allowed)
         failpoints.reach("admission.committed")
-        return [refusals[index] if index in refusals else next(answers) for index in range(len(items))]
+        answers = iter(decided.answers)
+        together = [refusals[index] if index in refusals else next(answers) for index in range(len(items))]
+        _count(together, decided.admitted)
+        return together
 
     def _admit_alone(self, item: admissions.Item) -> admissions.Answer:
         try:
@@ -158,6 +165,14 @@ def _item(item: dict[str, Any]) -> admissions.Item:
         actor=context.Actor.from_json(item["actor"]),
         deadline=item.get("deadline"),
     )
+
+
+def _count(answers: list[admissions.Answer], admitted: int) -> None:
+    refused = [answer.code for answer in answers if isinstance(answer, errors.ServiceError)]
+    outcomes = Counter({"admitted": admitted, "repeated": len(answers) - len(refused) - admitted}) + Counter(refused)
+    for outcome, messages in outcomes.items():
+        metrics.child(metrics.ADMISSIONS, outcome).inc(messages)
+    metrics.ADMISSION_BATCH.observe(len(answers))
 
 
 def _answer(answer: admissions.Answer) -> dict[str, Any]:
