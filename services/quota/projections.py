@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.quota import bots, ledger, models
 from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
-from shared import clock, errors, events, personal, store
+from shared import clock, errors, events, personal, rebuilding, store
 
 VERSION = 1
 
@@ -27,6 +27,10 @@ def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
 
 
 ROSTER = store.Aggregate(catalogue=CATALOGUE, initial=bots.Roster(), evolve=bots.evolve, project=project_bot)
+
+READ_MODELS = rebuilding.ReadModels(
+    version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"bots": project_bot}
+)
 
 
 def roster_stream(org_id: str) -> str:
