@@ -53,7 +53,7 @@ def run_all(steps: list[Step], **environment: str) -> list[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     said = ended.stdout.split(END)[:-1]
