@@ -17,8 +17,10 @@ pytestmark = pytest.mark.pure
 PAGE = (files.ROOT / "docs" / "going-live.md").read_text()
 OF_A_LOOKER = 2  # /readyz and /metrics look at the database by themselves
 OF_A_LISTENER = 1  # a worker hears NOTIFY
-COMMAND = re.compile(r"(?:`|^ *)(chatness [^`>|\n]+)", re.MULTILINE)
-COMMANDS = sorted({found.replace("$name", "quota") for found in COMMAND.findall(PAGE) if "SERVICE" not in found})
+FENCED = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+INLINE = re.findall(r"`(chatness [^`]+)`", " ".join(FENCED.sub("", PAGE).split()))
+IN_BLOCKS = re.findall(r"\bchatness [^|>\n]+", "\n".join(FENCED.findall(PAGE)))
+COMMANDS = sorted({found.replace("$name", "quota") for found in (*INLINE, *IN_BLOCKS) if "SERVICE" not in found})
 SETTING = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
