@@ -115,7 +115,7 @@ class TestRebuild:
         with ThreadPoolExecutor(4) as crowd:
             writers = [crowd.submit(write, writer) for writer in range(10, 14)]
             try:
-                for _round in range(4):
+                for _round in range(3):
                     with counted.begin() as session:
                         session.execute(text("LOCK TABLE totals; UPDATE totals SET total = total + 1000"))
                     rebuilding.rebuild(counted, "counting", read_models(), limit=1)
