@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ops.commands import deadletters, events, health, jobs, parked, projections, replay, sandbox
+from ops.commands import broker, deadletters, events, health, jobs, parked, projections, replay, sandbox
 from ops.commands.options import SERVICES
 
 
@@ -105,6 +105,7 @@ for command in (
     events.events,
     sandbox.clock,
     sandbox.mail,
+    broker.broker,
 ):
     main.add_command(command)
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session
 
-from shared import database, envelope, errors, failpoints, tables
+from shared import database, envelope, errors, failpoints, tables, watchdog
 
 BATCH = 500
 
@@ -18,6 +18,7 @@ def sequence(home: database.Database) -> int:
     """Move everything that is committed into the log; gives how many events that were."""
     moved = 0
     while True:
+        watchdog.go_on()
         with home.begin() as session:
             now_moved: int = session.execute(text("SELECT sequence_outbox(:batch)"), {"batch": BATCH}).scalar_one()
         moved += now_moved

@@ -16,7 +16,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from shared import database, envelope, events, inbox, logs, personal, store, tables
+from shared import database, envelope, events, inbox, logs, personal, store, tables, watchdog
 
 CONFLICT_TRIES = 3
 RETRY_SECONDS = 1.0
@@ -219,6 +219,7 @@ def _patiently(call: Callable[[], Found], stopping: threading.Event) -> Found | 
 def _persistently(call: Callable[[], Found], stopping: threading.Event) -> Found | None:
     """The same, tried once even if we are to stop: for what has been claimed."""
     while True:
+        watchdog.go_on()
         try:
             return call()
         except inbox.FAULTLESS as error:

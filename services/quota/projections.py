@@ -70,6 +70,12 @@ def admission(row: models.Message) -> dict[str, Any]:
     }
 
 
+def message(row: models.Message) -> dict[str, Any]:
+    """The answer of its admission, and when it was refunded, if it was."""
+    refunded = {"refunded_at": clock.rfc3339(row.refunded_at)} if row.refunded_at else {}
+    return {**admission(row), **refunded}
+
+
 def bot(session: Session, org_id: str, bot_id: str) -> dict[str, Any]:
     """:raises NotFound: `unknown_bot`"""
     row = session.get(models.Bot, (org_id, bot_id), populate_existing=True)
