@@ -149,8 +149,9 @@ class TestADryRun:
 
         assert list(selected.values()) == [6, 0, 3, 5, 2, 2, 6, 0]
 
-    def test_names_what_does_not_exist(self, pair):
-        assert replay("--event", "evt_nobodys").exit_code == exits.NOT_FOUND
+    @pytest.mark.parametrize("words", ["--event evt_nobodys", "--from-file nowhere.jsonl"])
+    def test_names_what_does_not_exist(self, pair, words):
+        assert replay(*words.split()).exit_code == exits.NOT_FOUND
 
 
 class TestMissing:
