@@ -19,6 +19,9 @@ from shared.worker import Work
 from tests.databases import everything_in
 from tests.infrastructure import NewDatabase
 from tests.quota.conftest import subscription
+from tests.shared.conftest import plain_tracebacks
+
+__all__ = ["plain_tracebacks"]  # a fixture that every test here uses
 
 TELLING: store.Aggregate[None] = store.Aggregate(catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state)
 
