@@ -85,7 +85,7 @@ class Visitor:
         if not folder:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=f"{folder}/{name}.png")
+        self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
         self.page.set_viewport_size(PHONE)
-        self.page.screenshot(path=f"{folder}/{name}-phone.png")
+        self.page.screenshot(path=f"{folder}/{name}-phone.png", full_page=True)
         self.page.set_viewport_size(DESKTOP)

@@ -43,7 +43,7 @@ def test_a_person_goes_through_the_page(stack: Running, browser: Browser) -> Non
     upgrades(visitor)
     considers_going_back(visitor)
     makes_a_secret_and_revokes_it(visitor, stack)
-    leaves_and_comes_back(visitor)
+    leaves_and_comes_back(visitor, stack)
 
     assert visitor.complaints == []
 
@@ -219,17 +219,74 @@ def makes_a_secret_and_revokes_it(visitor: Visitor, stack: Running) -> None:
     visitor.look("secrets-revoked")
 
 
-def leaves_and_comes_back(visitor: Visitor) -> None:
+def leaves_and_comes_back(visitor: Visitor, stack: Running) -> None:
     visitor.press("Sign out")
     visitor.text("You are signed out.")
     visitor.page.go_back()
     visitor.heading("Sign in")
+    visitor.follow("Forgotten your password?")
+    visitor.look("forgotten-password")
+    confirmation = mailed_token(stack, EMAIL)
+    visitor.fill(email=EMAIL)
+    visitor.press("Send the link")
+    visitor.heading("Look into your mailbox")
+    eventually(lambda: mailed_token(stack, EMAIL) != confirmation, "no link to reset the password came")
+    visitor.go(f"/reset-password?token={mailed_token(stack, EMAIL)}")
+    visitor.look("reset-password")
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Change the password")
+    visitor.text("Your password is changed")
     visitor.go("/account/org")
     visitor.heading("Sign in")
-    visitor.fill(email=EMAIL, password=PASSWORD)
+    visitor.fill(email=EMAIL, password=NEW_PASSWORD)
     visitor.press("Sign in")
     visitor.heading("Your Account")
     assert visitor.page.url == f"{visitor.url}/account/org"
     visitor.go("/no/such/page")
     visitor.heading("There is nothing here")
     visitor.look("not-found")
+
+
+def test_the_forms_and_menus_work_without_javascript(stack: Running, browser: Browser) -> None:
+    org = stack.sign_up()
+    visitor = Visitor(browser, stack.url, script=False)
+    sign_in(visitor, org.email, PASSWORD)
+    visitor.heading("Bots")
+    visitor.press("Pause Charles")
+    visitor.text("Paused by hand")
+    visitor.press("Account menu")
+    visitor.page.locator("#account-menu").get_by_role("link", name="API Secrets").click()
+    visitor.fill(name="script")
+    visitor.press("Add secret")
+    visitor.heading("Your new secret")
+    visitor.follow("I have copied it")
+    visitor.follow("Revoke script")
+    visitor.press("Revoke the secret")
+    visitor.text("The secret is revoked.")
+    visitor.go("/billing")
+    visitor.follow("Upgrade to Growth")
+    visitor.press("Continue to Checkout")
+    visitor.page.get_by_role("link", name="Cancel").click()
+    visitor.text("Your new plan waits for its payment")
+    visitor.press("Sign out")
+    visitor.text("You are signed out.")
+
+    assert visitor.complaints == []
+    assert org.bots() == [("Charles", "paused")]
+
+
+def test_it_can_be_read_in_the_dark(stack: Running, browser: Browser) -> None:
+    org = stack.sign_up()
+    for number in range(50):
+        assert org.send(f"msg_{number}").status_code == 201
+    visitor = Visitor(browser, stack.url, dark=True)
+
+    sign_in(visitor, org.email, "not the password")
+    visitor.text("The address or the password is wrong.")
+    visitor.look("dark-sign-in-refused")
+    sign_in(visitor, org.email, PASSWORD)
+    visitor.text("25% of the month")
+    visitor.look("dark-home")
+    for path in ("billing", "secrets", "account"):
+        visitor.go(f"/{path}")
+        visitor.look(f"dark-{path}")
