@@ -28,7 +28,7 @@ LIBRARIES = {
     "kombu": ("shared/consumer.py", *RPC),
     "amqp": RPC,
     "nameko": (*RPC, "shared/serve.py", "shared/doors.py", "shared/errors.py", "services/*/service.py", *GATEWAY),
-    "eventlet": (*RPC, "shared/serve.py", *GATEWAY, "services/accounts/passwords.py"),
+    "eventlet": (*RPC, "shared/serve.py", "shared/hub.py", *GATEWAY, "services/accounts/passwords.py"),
     "psycopg2": ("shared/worker.py", "sandbox/postgres.py"),
     "alembic": (
         "shared/migrate.py",
@@ -40,6 +40,7 @@ LIBRARIES = {
     "flask_wtf": PAGES,
     "wtforms": PAGES,
     "marshmallow": GATEWAY,
+    "prometheus_client": ("shared/metrics.py", "shared/gauges.py", "shared/serve.py"),
     "smtplib": ("shared/mail.py",),
     "aiosmtpd": ("sandbox/mail.py",),
     "argon2": ("services/accounts/passwords.py",),

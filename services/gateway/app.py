@@ -70,6 +70,8 @@ def create(
     def open_request() -> None:
         if flask.request.environ["PATH_INFO"].startswith("//"):
             raise exceptions.NotFound  # werkzeug would strip them
+        if flask.request.url_rule is not None:
+            flask.request.environ[edge.ROUTE] = flask.request.url_rule.rule
         flask.g.services = services
         flask.g.authentication = authentication
 

@@ -1,7 +1,8 @@
 """
 What every request and every answer goes through, whatever the route: outermost, plain WSGI.
 
-A request gets an id and a deadline; an answer gets the id and the headers that keep browsers from guessing.
+A request gets an id and a deadline; an answer gets the id and the headers that keep browsers from guessing. Both are
+counted.
 """
 
 import re
@@ -9,11 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shared import context, ids
+from shared import context, ids, metrics
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Headers = list[tuple[str, str]]
+
+ROUTE = "chatness.route"  # where the app notes in the environ which route's template a request has
+NO_ROUTE = "(none)"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _NOSNIFF: Headers = [("X-Content-Type-Options", "nosniff")]
@@ -31,7 +35,11 @@ class Edge:
         context.enter(context.Context(correlation_id=request_id, deadline=time.time() + self._request_seconds))
         in_api = environ["PATH_INFO"].startswith("/v1/")
 
+        began, code = time.monotonic(), 500
+
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            nonlocal code
+            code = int(status[:3])
             headers.append(("Request-Id", request_id))
             headers.extend(_NOSNIFF)
             named = {name.lower() for name, _ in headers}
@@ -43,7 +51,13 @@ class Edge:
 
         if environ.get("HTTP_TRANSFER_ENCODING"):
             environ["wsgi.input_terminated"] = True  # eventlet ends a chunked body; werkzeug would take it for empty
-        return self._application(environ, start)
+        metrics.HTTP_IN_FLIGHT.inc()
+        try:
+            return self._application(environ, start)
+        finally:
+            metrics.HTTP_IN_FLIGHT.dec()
+            route, method = environ.get(ROUTE, NO_ROUTE), environ["REQUEST_METHOD"]
+            metrics.served_http(route, method, code, time.monotonic() - began)
 
 
 def _request_id(environ: Environ) -> str:
