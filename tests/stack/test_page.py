@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
+import requests
 from playwright.sync_api import Browser
 
 from ops import client
 from tests.stack import browser as browsing
 from tests.stack.browser import Visitor
-from tests.stack.stacks import GOOD_CARD, PASSWORD, Running, eventually
+from tests.stack.stacks import GOOD_CARD, PASSWORD, Org, Running, eventually
+from tests.stack.surfer import Surfer
 
 EMAIL = "grace@example.com"
+FAILING_CARD = "4000000000000341"  # it is taken, and fails when it is charged
 NEW_PASSWORD = "seven unlikely herons on a roof"
 
 
@@ -290,3 +294,91 @@ def test_it_can_be_read_in_the_dark(stack: Running, browser: Browser) -> None:
     for path in ("billing", "secrets", "account"):
         visitor.go(f"/{path}")
         visitor.look(f"dark-{path}")
+
+
+class TestForms:
+    @pytest.fixture(scope="class")
+    def org(self, stack: Running) -> Org:
+        return stack.sign_up()
+
+    @pytest.fixture(scope="class")
+    def surfer(self, org: Org) -> Surfer:
+        return Surfer(org)
+
+    def test_sent_twice_are_done_once(self, org: Org, surfer: Surfer) -> None:
+        surfer.send(f"/bots/{org.bot_id}/pause", page="/")
+        form = surfer.form("/", "/bots")
+
+        answers = [surfer.post("/bots", form, name="<Ada> & Co") for _ in range(2)]
+
+        assert [answer.status_code for answer in answers] == [303, 303]
+        assert [name for name, _ in org.bots()] == ["Charles", "<Ada> & Co"]
+        page = surfer.see("/").text
+        assert "&lt;Ada&gt; &amp; Co" in page
+        assert "<Ada>" not in page
+
+    def test_sent_again_with_something_else_in_it_are_refused_and_can_be_sent_anew(
+        self, org: Org, surfer: Surfer
+    ) -> None:
+        form = surfer.form("/account")
+        assert surfer.post("/account", form, name="Ada One").status_code == 303
+
+        again = surfer.post("/account", form, name="Ada Two")
+
+        assert again.status_code == 422
+        assert "This form was sent before" in again.text
+        assert form["command_id"] not in again.text
+        assert org.owner.ask("GET", "/v1/account").json()["name"] == "Ada One"
+
+    def test_show_a_secret_once_and_make_one(self, org: Org, surfer: Surfer) -> None:
+        form = surfer.form("/secrets")
+        first, second = (
+            surfer.post("/secrets", form, name="twice", scopes=["usage:read", "bots:read"]) for _ in range(2)
+        )
+
+        assert (first.status_code, second.status_code) == (200, 409)
+        assert re.findall(r"chs_test_\w{38}", first.text)
+        assert not re.findall(r"chs_test_\w{38}", second.text)
+        assert (first.headers["Cache-Control"], "Set-Cookie" in first.headers) == ("no-store", False)
+        named = [one["name"] for one in org.owner.ask("GET", "/v1/secrets").json()["data"]]
+        assert named.count("twice") == 1
+
+    def test_reach_nothing_of_another_org(self, stack: Running, surfer: Surfer) -> None:
+        other = stack.sign_up()
+
+        form = surfer.form("/", "/sign-out")
+        surfer.post(f"/bots/{other.bot_id}/delete", form)
+        surfer.post(f"/secrets/{other.secret_id}/revoke", form)
+
+        assert surfer.see(f"/bots/{other.bot_id}").status_code == 404
+        assert surfer.see(f"/secrets/{other.secret_id}/revoke").status_code == 404
+        assert other.bots() == [("Charles", "running")]
+        assert other.program.ask("GET", "/v1/usage").status_code == 200
+
+    def test_end_a_session_for_good(self, org: Org) -> None:
+        leaving, staying = Surfer(org), Surfer(org)
+        ours = [one["id"] for one in org.owner.ask("GET", "/v1/sessions").json()["data"]]
+        leavings_own = re.findall(r"/account/sessions/(ses_\w+)/end", leaving.see("/account").text)
+        (leavings,) = set(ours) - set(leavings_own)
+
+        ended = staying.send(f"/account/sessions/{leavings}/end", page="/account")
+
+        assert ended.status_code == 303
+        assert "/sign-in" in leaving.see("/account").url
+
+    def test_say_where_to_pay_when_a_card_is_declined(self, stack: Running) -> None:
+        org = stack.sign_up()
+        org.subscribe("starter", limit=2000)
+        surfer = Surfer(org)
+        leaving = surfer.send("/billing/portal", page="/billing")
+        portal = unescape(re.findall(r'content="0; url=([^"]+)"', leaving.text)[0])
+        changed = requests.post(f"{portal}/card", data={"number": FAILING_CARD}, timeout=client.TIMEOUT_SECONDS)
+        assert changed.status_code == 200
+
+        change = "/billing/change?plan=growth&at=now"
+        declined = surfer.send(change)
+
+        assert declined.status_code == 402
+        assert "The card was declined" in declined.text
+        assert "Go on to the payment" in declined.text
+        assert org.subscription()["plan"] == "starter"

@@ -68,7 +68,7 @@ def _subscription() -> dict[str, Any] | None:
     if context.current().actor.role != "owner":
         return None
     try:
-        found: dict[str, Any] = g.services.billing.get_subscription()
+        found: dict[str, Any] = g.services.billing.with_timeout(shell.LOOK_SECONDS).get_subscription()
     except errors.ServiceError:
         return None
     return found
