@@ -205,6 +205,10 @@ def makes_a_secret_and_revokes_it(visitor: Visitor, stack: Running) -> None:
     visitor.heading("Your new secret")
     value = visitor.page.locator("#secret-value").text_content() or ""
     visitor.look("secret-shown")
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.press("Copy")
+    visitor.page.get_by_role("button", name="Copied").wait_for()
+    assert visitor.page.evaluate("navigator.clipboard.readText()") == value
     program = stack.api.with_token(value)
     assert [bot["name"] for bot in program.ask("GET", "/v1/bots").json()["data"]] == ["Charles the Second", "Ada"]
 
