@@ -25,6 +25,16 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def org(stack: Running) -> Org:
+    return stack.sign_up()
+
+
+@pytest.fixture(scope="module")
+def surfer(org: Org) -> Surfer:
+    return Surfer(org)
+
+
 def mailed_token(stack: Running, email: str) -> str:
     token = eventually(lambda: client.mailed_token(stack.mail_folder, to=email), f"no mail came to {email}")
     assert token
@@ -301,14 +311,6 @@ def test_it_can_be_read_in_the_dark(stack: Running, browser: Browser) -> None:
 
 
 class TestForms:
-    @pytest.fixture(scope="class")
-    def org(self, stack: Running) -> Org:
-        return stack.sign_up()
-
-    @pytest.fixture(scope="class")
-    def surfer(self, org: Org) -> Surfer:
-        return Surfer(org)
-
     def test_sent_twice_are_done_once(self, org: Org, surfer: Surfer) -> None:
         surfer.send(f"/bots/{org.bot_id}/pause", page="/")
         form = surfer.form("/", "/bots")
