@@ -52,6 +52,18 @@ def look_at(connection: pika.BlockingConnection, name: str) -> Queue | None:
     return Queue(name, found.message_count, found.consumer_count)
 
 
+def has_exchange(connection: pika.BlockingConnection, name: str) -> bool:
+    channel = connection.channel()  # asked in vain, the broker closes it
+    try:
+        channel.exchange_declare(name, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code == 404:
+            return False
+        raise
+    channel.close()
+    return True
+
+
 def takes_messages(amqp_uri: str) -> bool:
     """
     Send messages that nobody gets, and wait until they are confirmed: with an alarm for memory or disk they are not.

@@ -15,13 +15,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops import processes
+from ops import broker, processes
 from sandbox import binaries, infrastructure, ports
+from sandbox.rabbitmq import RabbitmqServer
 from shared import config
 
 CHATNESS = (sys.executable, "-m", "ops.cli")
 KEYS = ("CHATNESS_KEY", "CURSOR_KEY", "SECRETS_PEPPER", "STRIPE_WEBHOOK_SECRETS")
 DEFAULT_PORT = 8000
+BOT_RUNTIME = "bot-runtime"
+BOT_RUNTIME_MAY_CALL = (
+    "quota.admit_messages",
+    "quota.get_message",
+    "quota.get_usage",
+    "accounts.get_profile",
+    "accounts.get_org_profile",
+)
+BOT_RUNTIME_MAY_HEAR = ("quota.BotsStopped", "quota.BotsRestarted")
 
 
 def run_directory() -> Path:
@@ -115,7 +125,16 @@ def _servers(open_servers: ExitStack, directory: Path, given: Mapping[str, str])
         rabbitmq = infrastructure.start_rabbitmq(backend, directory / "rabbitmq")
         open_servers.callback(rabbitmq.stop)
         urls["AMQP_URI"] = rabbitmq.uri
+        urls["FOREIGN_AMQP_URI"] = add_bot_runtime(rabbitmq)
     return urls
+
+
+def add_bot_runtime(rabbitmq: RabbitmqServer, *, vhost: str = "/") -> str:
+    """The URI by which the sandbox's foreign caller signs in: the service that runs the bots."""
+    account = broker.Account(name=BOT_RUNTIME, password=rabbitmq.password_of(BOT_RUNTIME), vhost=vhost)
+    definitions = broker.of_foreign_caller(account, may_call=BOT_RUNTIME_MAY_CALL, may_hear=BOT_RUNTIME_MAY_HEAR)
+    rabbitmq.import_definitions(broker.as_json(definitions))
+    return rabbitmq.uri_of(vhost, user=BOT_RUNTIME)
 
 
 def _keys(directory: Path, given: Mapping[str, str]) -> dict[str, str]:

@@ -86,6 +86,10 @@ class RabbitmqContainer(rabbitmq.RabbitmqServer):
     def ctl(self, *arguments: str) -> str:
         return self._container.execute(["rabbitmqctl", "--quiet", *arguments])
 
+    def import_definitions(self, document: str) -> None:
+        # As an argument of a shell in the container, which sees no file of ours.
+        self._container.execute(["sh", "-c", 'echo "$1" | rabbitmqctl --quiet import_definitions', "sh", document])
+
     def _is_ready_at(self, port: int) -> bool:
         self._ports["amqp"] = port
         return self._is_ready()

@@ -68,8 +68,12 @@ class RabbitmqServer:
     def uri(self) -> str:
         return self.uri_of("/")
 
-    def uri_of(self, vhost: str) -> str:
-        return f"amqp://{USER}:{self.home.secret('password')}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+    def uri_of(self, vhost: str, *, user: str = USER) -> str:
+        return f"amqp://{user}:{self.password_of(user)}@127.0.0.1:{self.port}/{quote(vhost, safe='')}"
+
+    def password_of(self, user: str) -> str:
+        """Random, and the same at every start; of another user than ours: to give it with `import_definitions`."""
+        return self.home.secret("password" if user == USER else f"{user}.password")
 
     def start(self) -> None:
         self.home.open()
@@ -110,6 +114,12 @@ class RabbitmqServer:
             f'[begin ok = rabbit_vhost:add(Name, <<"{USER}">>), ok = rabbit_auth_backend_internal:set_permissions('
             f'<<"{USER}">>, Name, {everything}, <<"{USER}">>) end || Name <- [{hosts}]].',
         )
+
+    def import_definitions(self, document: str) -> None:
+        """Make users, permissions, exchanges and bindings that the JSON document names, where they are not so yet."""
+        path = self.home.write(self.home.path / "definitions.json", document)
+        self.ctl("import_definitions", str(path))
+        path.unlink()
 
     def _programs(self) -> binaries.Rabbitmq:
         programs = binaries.rabbitmq()

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from shared import context, errors
 
+GATEWAY = "gateway"
+# Our own processes, as they name themselves. What else calls itself a service is another one of the company.
+OUR_SERVICES = frozenset({"accounts", "billing", "secrets", "quota", GATEWAY, "mailroom"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Permission:
@@ -18,6 +22,8 @@ class Permission:
     :param scope: the scope with which an API secret may; None: no secret may
     :param service: whether another service of the company may
     :param anyone: whether it needs no token at all
+    :param ours_only: whether, of the services, only our own processes may
+    :param in_org: whether it is done in the actor's org, which a service must name
     """
 
     owner: bool = False
@@ -25,27 +31,31 @@ class Permission:
     scope: str | None = None
     service: bool = False
     anyone: bool = False
+    ours_only: bool = False
+    in_org: bool = False
 
 
 _ANYONE = Permission(owner=True, member=True, service=True, anyone=True)
+_VISITOR = Permission(owner=True, member=True, anyone=True)
 _PERSON = Permission(owner=True, member=True)
 _OWNER = Permission(owner=True)
 _SERVICE = Permission(service=True)
+_OURS = Permission(service=True, ours_only=True)
 
 
 def _scoped(scope: str) -> Permission:
-    return Permission(owner=True, member=True, scope=scope, service=True)
+    return Permission(owner=True, member=True, scope=scope, service=True, in_org=True)
 
 
 PERMISSIONS: dict[str, Permission] = {
-    "account:register": _ANYONE,
-    "session:create": _ANYONE,
-    "password:reset": _ANYONE,
+    "account:register": _VISITOR,
+    "session:create": _VISITOR,
+    "password:reset": _VISITOR,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,
     "org:manage": _OWNER,
-    "subscription:read": Permission(owner=True, service=True),
+    "subscription:read": Permission(owner=True, service=True, in_org=True),
     "billing:manage": _OWNER,
     "secrets:list": _PERSON,
     "secrets:add": _PERSON,
@@ -58,8 +68,8 @@ PERMISSIONS: dict[str, Permission] = {
     "messages:refund": _scoped("messages:refund"),
     "usage:read": _scoped("usage:read"),
     "plans:read": _ANYONE,
-    "webhooks:receive": Permission(service=True, anyone=True),
-    "tokens:verify": _SERVICE,
+    "webhooks:receive": Permission(service=True, anyone=True, ours_only=True),
+    "tokens:verify": _OURS,
     "profiles:read": _SERVICE,
     "log:read": _SERVICE,
     "messages:admit_batch": _SERVICE,
@@ -72,9 +82,12 @@ def check(actor: context.Actor, permission: str) -> None:
     """
     :raises Forbidden: `insufficient_scope` for a secret without the scope, `owner_only` for a member where the owner
         may, else `not_allowed`
+    :raises Invalid: `org_required` for a service that names no org where one is needed
     """
     rule = PERMISSIONS[permission]
     if _allows(rule, actor):
+        if rule.in_org and actor.kind == "service" and not actor.org_id:
+            raise errors.Invalid("org_required", "A service names the org in which it acts: `org_id` of its actor.")
         return
     if actor.kind == "secret" and rule.scope:
         raise errors.Forbidden("insufficient_scope", f"This needs a secret with the scope {rule.scope}.")
@@ -90,7 +103,7 @@ def _allows(rule: Permission, actor: context.Actor) -> bool:
         case "secret":
             return rule.anyone or rule.scope in actor.scopes
         case "service":
-            return rule.service
+            return rule.service and (actor.id in OUR_SERVICES or not rule.ours_only)
         case "operator":
             return True
         case "anyone":

@@ -57,11 +57,21 @@ class Service:
 
     @rpc.door
     def read_log(self, after: int, hash: str, limit: int) -> dict[str, Any]:
-        """The public events beyond a position, for another service that missed them."""
+        """
+        The public events beyond a position, for another service that missed them: of all orgs, in their order.
+
+        :param after: the position of the last event that was applied; 0: none
+        :param hash: the log's hash there, as in the event's `hash`
+        :param limit: 100 at most are given
+        :returns: `{"events", "head"}`: events as they are published, and the position of the newest
+        :raises Conflict: `log_diverged` if this log never had that hash there: one of the two was restored
+        """
         with database.unavailable_when_away():
             self.house.authorise(self.actor, "log:read")
             with self.house.database.begin(deadline=context.current().deadline) as session:
                 return outbox.pull(session, self.name, after=after, hash=hash, limit=limit)
+
+    read_log.__dict__["permission"] = "log:read"
 
 
 def opened(permission: str) -> Callable[[Method], Method]:

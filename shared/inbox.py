@@ -37,10 +37,17 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Hears:
-    """What a service hears of one producer."""
+    """
+    What a service hears of one producer.
+
+    :param repeatable: the events whose handlers do nothing but write rows of read models, and whole ones: to apply a
+        stream again from any of its events to the last leaves these rows as they are. Only these can be replayed
+        after they were applied (`shared.replay`), and what else they write is refused then
+    """
 
     catalogue: events.Catalogue
     handlers: Mapping[type[Any], Handler]
+    repeatable: frozenset[type[Any]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -210,8 +217,11 @@ class Inbox:
 
     def handle(self, session: Session, fact: Any, event: envelope.Envelope) -> None:
         """Run its handler, unless its version was applied before."""
-        if self._seen(session, event):
-            return
+        if not self._seen(session, event):
+            self.run(session, fact, event)
+
+    def run(self, session: Session, fact: Any, event: envelope.Envelope) -> None:
+        """Run its handler, whatever was applied before."""
         actor = context.Actor(kind="service", id=self.producer, org_id=getattr(fact, "org_id", ""))
         request = context.use(actor=actor, correlation_id=event.correlation_id, causation_id=event.id)
         measured = metrics.child(metrics.HANDLER_SECONDS, self.service, event.name).time()

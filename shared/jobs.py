@@ -36,6 +36,7 @@ class Claimed:
 
 def add(session: Session, kind: str, payload: dict[str, Any], *, subject: str, due_at: datetime | None = None) -> str:
     """:param subject: the account or org that it is erased with"""
+    store.refuse_effect(session, f"add a job {kind}")
     now = database.now(session)
     job_id = ids.new("job")
     session.execute(

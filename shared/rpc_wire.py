@@ -7,6 +7,7 @@ Knows neither nameko nor eventlet, because the client for plain threads shares i
 import json
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import amqp
@@ -14,7 +15,9 @@ import amqp
 from shared import context, errors, ids
 
 EXCHANGE = "nameko-rpc"
+FOREIGN = f"{EXCHANGE}."  # and the caller's name: the exchange of a caller that is not one of our own processes
 CONTENT_TYPE = "application/json"
+PATIENCE_SECONDS = 10.0  # of a caller who says nothing of a deadline, as plain nameko does
 TRANSIENT = 1  # AMQP's delivery mode for a message that is never written to disk: it may hold a password
 
 # The error every bug becomes. It says nothing of the bug: its text may hold anything.
@@ -84,6 +87,10 @@ def refusal(error: errors.ServiceError) -> dict[str, Any]:
     }
 
 
+def foreign_exchange(caller: str) -> str:
+    return FOREIGN + caller
+
+
 def deadline_after(timeout_seconds: float) -> float:
     """
     When a call made now must be over: after its own time, or when whoever asked us stops waiting, if that is earlier.
@@ -137,24 +144,39 @@ def read_reply(answer: amqp.Message, *, called: str) -> Any:
     raise refused
 
 
-def read_context(headers: dict[str, Any]) -> context.Context:
+def read_context(headers: dict[str, Any], *, exchange: str) -> context.Context:
     """
     Who asks, for which request and until when, from the headers of a request; what is missing gets a default.
 
+    :param exchange: on which the request was published. Only our own processes may write to ours, and each foreign
+        caller only to its own, so RabbitMQ answers for it, as nobody does for a header
     :raises Invalid: if a header is not of its type
+    :raises Forbidden: `not_your_actor` for a foreign caller that says it is somebody else
     """
-    deadline = headers.get("nameko.deadline")
+    deadline = headers.get("nameko.deadline", time.time() + PATIENCE_SECONDS)
     correlation_id = headers.get("nameko.correlation_id") or ids.new("req")
-    if not (deadline is None or (isinstance(deadline, int | float) and math.isfinite(deadline))):
+    if not (isinstance(deadline, int | float) and math.isfinite(deadline)):
         raise errors.Invalid("invalid_context", "The deadline is not a number of seconds.")
-    if not isinstance(correlation_id, str) or len(correlation_id) > 200:
-        raise errors.Invalid("invalid_context", "The correlation id is not a string of at most 200 characters.")
+    if not _is_printable(correlation_id) or len(correlation_id) > 200:
+        raise errors.Invalid("invalid_context", "The correlation id has at most 200 printable characters.")
     return context.Context(
-        actor=_read_actor(headers.get("nameko.actor") or {}),
+        actor=_actor_on(exchange, headers.get("nameko.actor") or {}),
         correlation_id=correlation_id,
         deadline=deadline,
         if_match=_read_revisions(headers.get("nameko.if_match")),
     )
+
+
+def _actor_on(exchange: str, claimed: Any) -> context.Actor:
+    if exchange == EXCHANGE:
+        return _read_actor(claimed)
+    if not exchange.startswith(FOREIGN):
+        raise errors.Forbidden("unknown_caller", f"Nobody calls on the exchange {exchange!r}.")
+    caller = context.Actor(kind="service", id=exchange.removeprefix(FOREIGN))
+    actor = _read_actor({"kind": caller.kind, "id": caller.id, **claimed} if isinstance(claimed, dict) else claimed)
+    if actor != replace(caller, org_id=actor.org_id):
+        raise errors.Forbidden("not_your_actor", f"{caller.id!r} acts as itself, in an org that it names.")
+    return actor
 
 
 def _read_actor(value: Any) -> context.Actor:
@@ -163,9 +185,13 @@ def _read_actor(value: Any) -> context.Actor:
     except TypeError:
         raise errors.Invalid("invalid_context", "The actor is not an actor.") from None
     texts = (actor.kind, actor.id, actor.org_id, actor.role, actor.session_id, *actor.scopes)
-    if not all(isinstance(text, str) for text in texts):
+    if not all(map(_is_printable, texts)):
         raise errors.Invalid("invalid_context", "The actor is not an actor.")
     return actor
+
+
+def _is_printable(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
 
 
 def _read_revisions(value: Any) -> tuple[str, ...] | None:

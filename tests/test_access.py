@@ -9,9 +9,9 @@ pytestmark = pytest.mark.pure
 
 # permission: owner, member, scope of a secret, service, anyone
 TABLE = {
-    "account:register": (True, True, "", True, True),
-    "session:create": (True, True, "", True, True),
-    "password:reset": (True, True, "", True, True),
+    "account:register": (True, True, "", False, True),
+    "session:create": (True, True, "", False, True),
+    "password:reset": (True, True, "", False, True),
     "account:manage": (True, True, None, False, False),
     "org:read": (True, True, "profile:read", True, False),
     "org:write": (True, False, None, False, False),
@@ -30,6 +30,7 @@ TABLE = {
     "usage:read": (True, True, "usage:read", True, False),
     "plans:read": (True, True, "", True, True),
 }
+BOTS, MESSAGES = ("bots:read", "bots:write"), ("messages:write", "messages:refund")
 EVERY_SCOPE = ("bots:read", "bots:write", "messages:refund", "messages:write", "profile:read", "usage:read")
 
 
@@ -69,7 +70,7 @@ class TestCheck:
         assert may(with_all_scopes, permission) == (scope is not None)
         assert may(with_one_scope, permission) == (scope is not None)
         assert may(with_the_others, permission) == (scope == "")
-        assert may(context.Actor(kind="service", id="runtime"), permission) == service
+        assert may(context.Actor(kind="service", id="runtime", org_id="org_1"), permission) == service
         assert may(context.ANYONE, permission) == anyone
         assert may(context.Actor(kind="operator"), permission)
 
@@ -80,3 +81,24 @@ class TestCheck:
         assert refusal(secret, "billing:manage") == "not_allowed"
         assert refusal(member, "billing:manage") == "owner_only"
         assert refusal(member, "log:read") == "not_allowed"
+
+    def test_asks_a_service_for_its_org_where_it_acts_in_one(self):
+        nowhere = context.Actor(kind="service", id="runtime")
+        somewhere = context.Actor(kind="service", id="runtime", org_id="org_1")
+        in_org = {name for name, rule in access.PERMISSIONS.items() if rule.in_org}
+
+        assert in_org == {"org:read", "subscription:read", "usage:read", *BOTS, *MESSAGES}
+        for permission in in_org:
+            assert may(somewhere, permission)
+            with pytest.raises(errors.Invalid) as refused:
+                access.check(nowhere, permission)
+            assert refused.value.code == "org_required"
+
+    def test_keeps_to_our_own_processes_what_no_other_service_may(self):
+        ours, foreign = (context.Actor(kind="service", id=name, org_id="org_1") for name in ("gateway", "runtime"))
+        kept = {"tokens:verify", "webhooks:receive"}
+
+        assert {permission for permission in access.PERMISSIONS if may(ours, permission)} == kept | {
+            permission for permission in access.PERMISSIONS if may(foreign, permission)
+        }
+        assert not [permission for permission in kept if may(foreign, permission)]

@@ -9,7 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS: Sequence[str] = ("alerts", "configuration", "metrics")
+DOCUMENTS: Sequence[str] = (
+    "alerts",
+    "configuration",
+    "errors",
+    "metrics",
+)
 
 
 def render_all() -> dict[Path, str]:

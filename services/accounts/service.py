@@ -18,7 +18,7 @@ from services.accounts import (
     registrations,
     sessions,
 )
-from shared import clock, commands, context, doors, errors, personal, revisions, store
+from shared import clock, commands, context, doors, errors, personal, revisions, rpc, store
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -153,7 +153,13 @@ class AccountsService(doors.Service):
 
     @doors.query("org:read")
     def get_org(self, session: Session) -> dict[str, Any]:
-        """Legal name, address, tax id and billing address for the owner only."""
+        """
+        The actor's org.
+
+        :returns: `{"id", "name", "owner_id", "created_at"}`; for the owner also `"legal_name", "address", "tax_id",
+            "billing_email"`
+        :raises NotFound: `unknown_org`
+        """
         return projections.visible_org(session, self.actor.org_id, role=self.actor.role)
 
     @doors.command("org:write", answer=projections.owners_org)
@@ -186,17 +192,34 @@ class AccountsService(doors.Service):
         return {"org_id": org_id}
 
     @doors.query("org:read")
-    def list_members(self, session: Session, after: str = "", limit: int = 50) -> list[dict[str, Any]]:
+    def list_members(self, session: Session, after: str = "", limit: rpc.PageSize = 50) -> list[dict[str, Any]]:
+        """
+        The people of the actor's org, in the order of their ids.
+
+        :param after: the id of the last account of the page before
+        :returns: of each `{"account_id", "name", "role", "joined_at"}`; none for an org that does not exist
+        """
         return projections.list_members(session, self.actor.org_id, after=after, limit=limit)
 
     @doors.query("profiles:read")
     def get_profile(self, session: Session, account_id: str) -> dict[str, Any]:
-        """For other services: `{"account_id", "name", "email", "profile_version"}`."""
+        """
+        A person as other services may know them. `accounts.ProfileChanged` tells of each new `profile_version`.
+
+        :returns: `{"account_id", "name", "email", "profile_version"}`
+        :raises NotFound: `unknown_account`
+        """
         return projections.profile(session, account_id)
 
     @doors.query("profiles:read")
     def get_org_profile(self, session: Session, org_id: str) -> dict[str, Any]:
-        """For other services: whom to write to, and what stands on an invoice."""
+        """
+        Whom to write to, and what stands on an invoice. `accounts.OrgChanged` tells of each new `profile_version`.
+
+        :returns: `{"org_id", "owner_id", "profile_version", "name", "legal_name", "address", "tax_id",
+            "billing_email"}`; the address to write to is the owner's where the org has none of its own
+        :raises NotFound: `unknown_org`
+        """
         return projections.org_profile(session, org_id)
 
 

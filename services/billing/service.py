@@ -20,10 +20,22 @@ class BillingService(doors.Service):
 
     @doors.query("plans:read")
     def list_plans(self, _session: Session) -> list[dict[str, Any]]:
+        """
+        The catalogue, from the smallest plan to the largest.
+
+        :returns: of each `{"id", "name", "price_cents", "currency", "messages_per_month", "bots", "rank",
+            "max_resets_per_month"}`
+        """
         return [projections.plan(plan) for plan in self.parts.plans.plans]
 
     @doors.query("subscription:read")
     def get_subscription(self, session: Session) -> dict[str, Any]:
+        """
+        The org's plan and what becomes of it. An org of which billing has not heard shows as on Free, version 0.
+
+        :returns: `{"plan", "status", "version", "limits", "period", "scheduled_change", "pending_checkout",
+            "payment_problem"}`; `limits` is `{"messages", "bots"}`, the last four are objects or null
+        """
         return projections.subscription(session, self.actor.org_id, self.parts.plans)
 
     @doors.opened("billing:manage")

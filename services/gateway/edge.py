@@ -20,7 +20,8 @@ ROUTE = "chatness.route"  # where the app notes in the environ which route's tem
 NO_ROUTE = "(none)"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SECURITY: Headers = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
+_NOSNIFF: Headers = [("X-Content-Type-Options", "nosniff")]
+_NO_REFERRER: Headers = [("Referrer-Policy", "no-referrer")]
 _NO_STORE: Headers = [("Cache-Control", "no-store")]
 
 
@@ -40,8 +41,11 @@ class Edge:
             nonlocal code
             code = int(status[:3])
             headers.append(("Request-Id", request_id))
-            headers.extend(_SECURITY)
-            if in_api and not any(name.lower() == "cache-control" for name, _ in headers):
+            headers.extend(_NOSNIFF)
+            named = {name.lower() for name, _ in headers}
+            if "referrer-policy" not in named:
+                headers.extend(_NO_REFERRER)
+            if in_api and "cache-control" not in named:
                 headers.extend(_NO_STORE)
             return start_response(status, headers, exc_info)
 

@@ -99,6 +99,8 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons
 def _same(message: models.Message, item: Item) -> dict[str, Any]:
     if message.bot_id != item.bot_id:
         raise errors.Conflict("message_id_reused", "This message id was used before for another bot.")
+    if message.refunded_at is not None:
+        raise errors.Conflict("message_refunded", "This message was refunded; another needs an id of its own.")
     return projections.admission(message)
 
 

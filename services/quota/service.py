@@ -1,17 +1,41 @@
 """quota's doors."""
 
+import re
 import time
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.quota import admissions, bots, boundary, models, projections
-from shared import context, database, doors, errors, failpoints, ids, logs, metrics, personal, revisions, store
+from services import access
+from services.quota import admissions, bots, boundary, models, projections, refunds
+from shared import (
+    context,
+    database,
+    doors,
+    errors,
+    failpoints,
+    ids,
+    logs,
+    metrics,
+    personal,
+    revisions,
+    rpc,
+    store,
+)
 
 log = logs.logger(__name__)
+
+MOST_ITEMS = 256
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
+    return {}
 
 
 class QuotaService(doors.Service):
@@ -20,12 +44,17 @@ class QuotaService(doors.Service):
     @doors.opened("messages:admit_batch")
     def admit_messages(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """
-        Admit a batch that the gateway gathered.
+        Admit messages, each exactly once whatever is asked twice, in one transaction.
 
-        :param items: `{"message_id", "bot_id", "actor", "deadline"}` each
-        :returns: for each item `{"admitted": {…}}`, or `{"refused": {"kind", "code", "message", "details"}}`
+        :param items: `{"message_id", "bot_id", "org_id"}` each, 256 at most; without `org_id` in the actor's org. The
+            gateway's carry `actor` and `deadline` instead, because it asks for others
+        :returns: for each item `{"admitted": what get_message gives}` or `{"refused": {"kind", "code", "message",
+            "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_limit_reached`,
+            `org_not_ready`, `org_required`, `service_unavailable`. A refusal is decided anew when asked again
+        :raises Invalid: `invalid_items` if one of them is none; then none was looked at
         """
-        asked = [_item(item) for item in items]
+        ours = self.actor.id == access.GATEWAY
+        asked = [_item_of_another(item) for item in items] if ours else _own_items(self.actor, items)
         try:
             return [_answer(answer) for answer in self._admit(asked)]
         except (*database.TRANSIENT, errors.Unavailable):
@@ -68,34 +97,80 @@ class QuotaService(doors.Service):
 
     @doors.query("messages:write")
     def get_message(self, session: Session, message_id: str) -> dict[str, Any]:
+        """
+        Whether a message was counted, with the answer that it got.
+
+        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`
+        :raises NotFound: `unknown_message`
+        """
         row = session.get(models.Message, (self.actor.org_id, message_id))
         if row is None:
             raise errors.NotFound("unknown_message", "No such message was counted.")
-        return projections.admission(row)
+        return projections.message(row)
+
+    @doors.command("messages:refund", answer=_nothing)
+    def refund_message(self, session: Session, message_id: str) -> dict[str, str]:
+        """
+        Take back a message that could not be sent; a repeat changes nothing.
+
+        :raises NotFound: `unknown_message`
+        :raises Conflict: `refund_window_over`
+        """
+        window = timedelta(seconds=self.house.settings.refund_seconds)
+        refunds.refund(session, self.actor.org_id, message_id, window=window)
+        return {}
 
     @doors.query("usage:read")
     def get_usage(self, session: Session) -> dict[str, Any]:
-        """The open month. Looking opens a month that nobody has sent a message in yet."""
+        """
+        The open month. Looking opens a month that nobody has sent a message in yet.
+
+        :returns: `{"period", "used", "limit", "credits_remaining", "remaining", "resets_at", "blocked", "plan",
+            "resets_left", "subscription_version", "bot_limit"}`
+        :raises Unavailable: `org_not_ready` for an org of which quota has not heard, yet or ever
+        """
         page = boundary.open_page(session, self.actor.org_id)
         boundary.write(session, [page])
         return {**projections.usage(page.month), "bot_limit": page.bot_limit}
 
     @doors.query("usage:read")
     def get_subscription_version(self, session: Session) -> int:
-        """Which version of the subscription quota counts by: a look without a lock, for whoever waits for it."""
+        """
+        Which version of the subscription quota counts by: a look without a lock, for whoever waits for it.
+
+        :returns: 0 for an org of which quota has not heard
+        """
         known = select(models.Org.subscription_version).where(models.Org.org_id == self.actor.org_id)
         return session.scalar(known) or 0
 
     @doors.query("bots:read")
-    def list_bots(self, session: Session, after: str = "", limit: int = 50) -> list[dict[str, Any]]:
+    def list_bots(self, session: Session, after: str = "", limit: rpc.PageSize = 50) -> list[dict[str, Any]]:
+        """
+        The org's bots in the order in which they were made.
+
+        :param after: the id of the last bot of the page before
+        :returns: of each what `get_bot` gives
+        """
         return projections.list_bots(session, self.actor.org_id, after=after, limit=limit)
 
     @doors.query("bots:read")
     def get_bot(self, session: Session, bot_id: str) -> dict[str, Any]:
+        """
+        :returns: `{"id", "name", "state", "pause_reasons", "created_at"}`; the state is running, paused or stopped
+        :raises NotFound: `unknown_bot`
+        """
         return projections.bot(session, self.actor.org_id, bot_id)
 
     @doors.command("bots:write", answer=projections.bot)
     def create_bot(self, session: Session, name: str) -> dict[str, str]:
+        """
+        Make a bot, which runs at once.
+
+        :returns: what `get_bot` gives
+        :raises Invalid: `invalid_name`: a name has 1 to 100 printable characters
+        :raises Conflict: `bot_limit` if the plan has no room for one more
+        :raises Unavailable: `org_not_ready`
+        """
         page = self._page(session)
         org_id, bot_id = self.actor.org_id, ids.new("bot")
         name_version = personal.put(session, bot_id, subject=org_id, name=_name(name))
@@ -104,22 +179,43 @@ class QuotaService(doors.Service):
 
     @doors.command("bots:write", answer=projections.bot)
     def rename_bot(self, session: Session, bot_id: str, name: str) -> dict[str, str]:
+        """
+        :returns: what `get_bot` gives
+        :raises Invalid: `invalid_name`
+        :raises NotFound: `unknown_bot`
+        """
         self._page(session, seen=bot_id)
         name_version = personal.put(session, bot_id, subject=self.actor.org_id, name=_name(name))
         return self._decide(session, bot_id, partial(bots.rename, bot_id=bot_id, name_version=name_version))
 
     @doors.command("bots:write", answer=projections.bot)
     def pause_bot(self, session: Session, bot_id: str) -> dict[str, str]:
+        """
+        :returns: what `get_bot` gives
+        :raises NotFound: `unknown_bot`
+        :raises Conflict: `bot_already_paused`
+        """
         self._page(session)
         return self._decide(session, bot_id, partial(bots.pause, bot_id=bot_id))
 
     @doors.command("bots:write", answer=projections.bot)
     def resume_bot(self, session: Session, bot_id: str) -> dict[str, str]:
+        """
+        Let a bot run again, whoever or whatever paused it.
+
+        :returns: what `get_bot` gives
+        :raises NotFound: `unknown_bot`
+        :raises Conflict: `bot_already_running`, or `bot_limit` if the plan has no room for it
+        """
         page = self._page(session)
         return self._decide(session, bot_id, partial(bots.resume, bot_id=bot_id, limit=page.bot_limit))
 
-    @doors.command("bots:write", answer=lambda _session, **_ids: {})
+    @doors.command("bots:write", answer=_nothing)
     def delete_bot(self, session: Session, bot_id: str) -> dict[str, str]:
+        """
+        :returns: `{}`
+        :raises NotFound: `unknown_bot`
+        """
         self._page(session, seen=bot_id)
         return self._decide(session, bot_id, partial(bots.delete, bot_id=bot_id))
 
@@ -141,7 +237,27 @@ class QuotaService(doors.Service):
         return {"org_id": org_id, "bot_id": bot_id}
 
 
-def _item(item: dict[str, Any]) -> admissions.Item:
+def _own_items(caller: context.Actor, items: list[dict[str, Any]]) -> list[admissions.Item]:
+    """What a service asks for itself: in orgs that it names, and as nobody else."""
+    if len(items) > MOST_ITEMS:
+        raise errors.Invalid("invalid_items", f"At most {MOST_ITEMS} messages are admitted at once.")
+    return [_own_item(caller, item) for item in items]
+
+
+def _own_item(caller: context.Actor, item: dict[str, Any]) -> admissions.Item:
+    message_id, bot_id, org_id = item.get("message_id"), item.get("bot_id"), item.get("org_id", caller.org_id)
+    if item.keys() - {"message_id", "bot_id", "org_id"} or not all(map(_is_id, (message_id, bot_id, org_id or "-"))):
+        raise errors.Invalid(
+            "invalid_items", "A message has message_id, bot_id and org_id: 1 to 64 letters, digits, _ and - each."
+        )
+    return admissions.Item(message_id=message_id, bot_id=bot_id, actor=replace(caller, org_id=org_id))  # type: ignore[arg-type]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and ID.fullmatch(value) is not None
+
+
+def _item_of_another(item: dict[str, Any]) -> admissions.Item:
     return admissions.Item(
         message_id=item["message_id"],
         bot_id=item["bot_id"],

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from services import access
 from services.secrets import digests, domain, projections
-from shared import context, database, doors, errors, ids, personal, store
+from shared import context, database, doors, errors, ids, personal, rpc, store
 
 
 def _already_created(_session: Session, *, org_id: str, secret_id: str) -> Never:  # noqa: ARG001
@@ -62,7 +62,7 @@ class SecretsService(doors.Service):
         return {"org_id": org_id, "secret_id": secret_id}
 
     @doors.query("secrets:list")
-    def list_secrets(self, session: Session, after: str = "", limit: int = 50) -> list[dict[str, Any]]:
+    def list_secrets(self, session: Session, after: str = "", limit: rpc.PageSize = 50) -> list[dict[str, Any]]:
         return projections.list_secrets(session, self.actor.org_id, after=after, limit=limit)
 
     @doors.opened("tokens:verify")

@@ -29,9 +29,17 @@ class Publisher(connection.KeptConnection):
         self._last_tag = 0
         self._unconfirmed: dict[int, tuple[amqp.Message, Settle]] = {}
 
-    def publish(self, message: amqp.Message, *, routing_key: str, settle: Settle, mandatory: bool = False) -> None:
+    def publish(
+        self,
+        message: amqp.Message,
+        *,
+        routing_key: str,
+        settle: Settle,
+        exchange: str = rpc_wire.EXCHANGE,
+        mandatory: bool = False,
+    ) -> None:
         """
-        Hand a message to the RPC exchange.
+        Hand a message to an exchange.
 
         :param settle: called once, in another green thread: with None when the broker has it, else with the reason
         :raises Undelivered: if there is no connection
@@ -43,7 +51,7 @@ class Publisher(connection.KeptConnection):
             self._unconfirmed[self._last_tag] = (message, settle)
             try:
                 # Not basic_publish, which reads the socket first, to learn of a blocked connection.
-                arguments = (0, rpc_wire.EXCHANGE, routing_key, mandatory, False)
+                arguments = (0, exchange, routing_key, mandatory, False)
                 self._channel.send_method(spec.Basic.Publish, "Bssbb", arguments, message)
             except BaseException as error:
                 self.abandon()  # half a frame may be out, and nothing may follow it
@@ -83,6 +91,13 @@ class Publisher(connection.KeptConnection):
         for each in tags:
             _, settle = self._unconfirmed.pop(each, (None, _ignore))
             settle(outcome)
+
+
+class ForeignPublisher(Publisher):
+    """
+    Answers to foreign callers, on a connection of their own: one who has deleted its exchange costs the connection
+    on which the answer goes out.
+    """
 
 
 def _ignore(_outcome: Any) -> None:

@@ -1,6 +1,5 @@
 """The doors of a service: what may be called from outside, and what becomes of each call."""
 
-import inspect
 import sys
 import time
 from collections.abc import Callable
@@ -16,8 +15,9 @@ from nameko.exceptions import ContainerBeingKilled, MethodNotFound
 from nameko.extensions import DependencyProvider
 
 from shared import context, errors, logs, metrics, rpc_wire
+from shared.rpc.arguments import Arguments
 from shared.rpc.consumer import Consumer
-from shared.rpc.publisher import Publisher, Undelivered
+from shared.rpc.publisher import ForeignPublisher, Publisher, Undelivered
 
 log = logs.logger(__name__)
 
@@ -42,6 +42,7 @@ class Requests(nameko.rpc.RpcConsumer):  # type: ignore[misc]
 
     queue_consumer = Consumer()
     publisher = Publisher()
+    foreign_publisher = ForeignPublisher()
     no_ack = False
 
     def new_queue(self) -> kombu.Queue:
@@ -82,7 +83,7 @@ class Requests(nameko.rpc.RpcConsumer):  # type: ignore[misc]
             exc_info = sys.exc_info()
             reply = rpc_wire.reply(correlation_id=correlation_id, error=rpc_wire.INTERNAL_ERROR)
         _tell(message, exc_info)
-        self._send(reply, to=message.properties["reply_to"])
+        self._send(reply, message)
         self.queue_consumer.ack(message)
         return result, exc_info
 
@@ -95,12 +96,15 @@ class Requests(nameko.rpc.RpcConsumer):  # type: ignore[misc]
         message.delivery_info["known"] = called
         return door
 
-    def _send(self, reply: amqp.Message, *, to: str) -> None:
+    def _send(self, reply: amqp.Message, request: amqp.Message) -> None:
+        """On the exchange on which the request came: a foreign caller hears on no other."""
+        exchange, address = request.delivery_info["exchange"], request.properties["reply_to"]
+        publisher = self.publisher if exchange == rpc_wire.EXCHANGE else self.foreign_publisher
         confirmed = Event()
         try:
             with eventlet.Timeout(REPLY_SECONDS, Undelivered("not confirmed in time")):
-                self.publisher.until_connected()
-                self.publisher.publish(reply, routing_key=to, settle=confirmed.send)
+                publisher.until_connected()
+                publisher.publish(reply, exchange=exchange, routing_key=address, settle=confirmed.send)
                 failure = confirmed.wait()
         except Undelivered as error:
             failure = error
@@ -119,7 +123,7 @@ class Door(nameko.rpc.Rpc):  # type: ignore[misc]
 
     def setup(self) -> None:
         super().setup()
-        self._signature = inspect.signature(getattr(self.container.service_cls, self.method_name))
+        self._arguments = Arguments(self.method_name, getattr(self.container.service_cls, self.method_name))
 
     def handle_message(self, body: dict[str, Any], message: amqp.Message) -> None:
         """
@@ -128,11 +132,12 @@ class Door(nameko.rpc.Rpc):  # type: ignore[misc]
         :raises Invalid: if the call or its context makes no sense
         :raises Unavailable: if nobody waits for the answer any more
         """
-        caller = rpc_wire.read_context(message.properties.get("application_headers", {}))
+        headers = message.properties.get("application_headers", {})
+        caller = rpc_wire.read_context(headers, exchange=message.delivery_info["exchange"])
         context.enter(caller)
         if caller.deadline is not None and caller.deadline <= time.time():
             raise errors.Unavailable("deadline_passed", "The call arrived after its deadline.")
-        args, kwargs = self._arguments(body)
+        args, kwargs = self._arguments.read(body)
         if not self.rpc_consumer.queue_consumer.serves(self.rpc_consumer):
             raise ContainerBeingKilled
         self.container.spawn_worker(
@@ -142,14 +147,6 @@ class Door(nameko.rpc.Rpc):  # type: ignore[misc]
             context_data={CONTEXT_KEY: caller},
             handle_result=partial(self.handle_result, message),
         )
-
-    def _arguments(self, body: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        args, kwargs = body.get("args"), body.get("kwargs")
-        try:
-            self._signature.bind(None, *args, **kwargs)  # type: ignore[misc, arg-type]
-        except TypeError as error:
-            raise errors.Invalid("invalid_arguments", f"{self.method_name}: {error}") from None
-        return args, kwargs  # type: ignore[return-value]
 
 
 class Caller(DependencyProvider):  # type: ignore[misc]

@@ -59,11 +59,14 @@ def channel(amqp_uri: str) -> Iterator[amqp.Channel]:
 class Replies:
     """A reply queue of a caller of the test's own."""
 
-    def __init__(self, channel: amqp.Channel) -> None:
+    def __init__(self, channel: amqp.Channel, exchange: str = rpc_wire.EXCHANGE) -> None:
         self.address = uuid.uuid4().hex
         self._channel = channel
         channel.queue_declare(self.address, exclusive=True)
-        channel.queue_bind(self.address, rpc_wire.EXCHANGE, routing_key=self.address)
+        if exchange != rpc_wire.EXCHANGE:
+            channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
+            channel.exchange_bind(rpc_wire.EXCHANGE, exchange, "#")
+        channel.queue_bind(self.address, exchange, routing_key=self.address)
 
     def next(self) -> dict[str, Any]:
         found: list[amqp.Message] = []
@@ -150,6 +153,12 @@ class TestDoor:
 
         assert refusal.value.code == "invalid_arguments"
 
+    def test_refuses_arguments_of_other_types(self, client: BlockingClient):
+        with pytest.raises(errors.Invalid) as refusal:
+            client.call("example", "wait", timeout=5, seconds=0, name=["a private word"])
+
+        assert (refusal.value.code, refusal.value.message) == ("invalid_arguments", "wait: name is not str")
+
     def test_works_on_behalf_of_the_caller(self, client: BlockingClient):
         with context.use(actor=PERSON, correlation_id="req_1"):
             seen = client.call("example", "whoami", timeout=5)
@@ -166,7 +175,7 @@ class TestDoor:
         seen = replies.next()["result"]
         assert context.Actor.from_json(seen["actor"]) == context.ANYONE
         assert seen["correlation_id"].startswith("req_")
-        assert seen["deadline"] is None
+        assert seen["deadline"] > time.time()
 
     def test_does_not_start_a_call_past_its_deadline(self, client: BlockingClient, channel: amqp.Channel):
         replies = Replies(channel)
@@ -187,6 +196,38 @@ class TestDoor:
             with pytest.raises(RemoteError) as bug:
                 cluster.example.fail("hunter2")
         assert "hunter2" not in str(bug.value)
+
+    def test_answers_a_foreign_caller_on_its_own_exchange_and_by_no_other_name(self, channel: amqp.Channel):
+        exchange = rpc_wire.foreign_exchange("stranger")
+        replies = Replies(channel, exchange)
+
+        for claimed in ({"org_id": "org_1"}, {"id": "gateway"}, PERSON.to_json()):
+            asked = message(headers={"nameko.actor": claimed}, reply_to=replies.address)
+            channel.basic_publish(asked, exchange, "example.whoami")
+
+        answers = [replies.next() for _ in range(3)]
+        seen = [answer["result"]["actor"] for answer in answers if answer["result"]]
+        assert [context.Actor.from_json(actor) for actor in seen] == [
+            context.Actor(kind="service", id="stranger", org_id="org_1")
+        ]
+        codes = sorted(answer["error"]["exc_args"][0] for answer in answers if answer["error"])
+        assert codes == ["not_your_actor"] * 2
+
+    def test_answers_others_when_a_foreign_caller_has_deleted_its_exchange(
+        self, example: Process, client: BlockingClient, channel: amqp.Channel
+    ):
+        exchange = rpc_wire.foreign_exchange("quitter")
+        Replies(channel, exchange)
+        asked = message({"args": [0.3, "then it is gone"], "kwargs": {}}, reply_to="nowhere")
+        channel.basic_publish(asked, exchange, "example.wait")
+        eventually(lambda: "then it is gone" in calls_of(client))
+
+        channel.exchange_delete(exchange)
+
+        eventually(
+            lambda: client.call("example", "echo", timeout=1, value=1) == 1 and "reply not sent" in example.log
+        )
+        assert example.log.count("broker connection lost") == 1
 
     def test_logs_no_argument(self, example: Process, client: BlockingClient):
         client.call("example", "echo", timeout=5, value="a private word")
@@ -437,7 +478,7 @@ class TestBrokerAway:
 
             broker.ctl("close_all_connections", "test")
 
-            eventually(lambda: process.log.count("broker connected") == 4)
+            eventually(lambda: process.log.count("broker connected") == 6)  # three connections, twice
             assert client.call("example", "echo", timeout=5, value=2) == 2
 
 

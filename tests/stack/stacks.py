@@ -31,7 +31,7 @@ READY_SECONDS = 60
 SETTLE_SECONDS = 15
 PASSWORD = "correct horse battery staple"
 GOOD_CARD = "4242424242424242"
-SCOPES = ["messages:write", "usage:read", "bots:read", "bots:write"]
+SCOPES = ["messages:write", "messages:refund", "usage:read", "bots:read", "bots:write"]
 
 Found = TypeVar("Found")
 
@@ -312,10 +312,12 @@ def _allow_many_connections() -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(new_database: NewDatabase, new_vhost: Callable[[], str]) -> Iterator[Running]:
+def stack(new_database: NewDatabase, new_vhost: Callable[[], str], rabbitmq: RabbitmqServer) -> Iterator[Running]:
     """The processes as `chatness up` starts them, on the session's servers, and a second gateway and quota."""
     urls = {f"{name.upper()}_DATABASE_URL": new_database() for name in processes.SERVICES}
-    with temporary_directory() as directory, standing(directory, urls={**urls, "AMQP_URI": new_vhost()}) as running:
+    urls["AMQP_URI"] = new_vhost()
+    urls["FOREIGN_AMQP_URI"] = composition.add_bot_runtime(rabbitmq, vhost=urls["AMQP_URI"].rpartition("/")[2])
+    with temporary_directory() as directory, standing(directory, urls=urls) as running:
         running.add_composed("mail", "stripe", "services", "worker", "gateway")
         running.add("quota 2", *CHATNESS, "serve", "quota")
         running.add("gateway 2", *CHATNESS, "serve", "gateway", CHATNESS_PORT=str(ports.free()))
