@@ -11,8 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS: Sequence[str] = (
     "alerts",
+    "asyncapi",
     "configuration",
     "errors",
+    "events",
     "metrics",
 )
 
