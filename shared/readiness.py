@@ -22,9 +22,9 @@ def of_databases(homes: Mapping[str, database.Database]) -> health.Checks:
 
 def of_workers(workers: Mapping[str, "worker.Worker"], stopping: threading.Event) -> health.Checks:
     """Beside the databases: RabbitMQ, every consumer and publisher, and that nobody has asked us to stop."""
-    parts: dict[str, Callable[[], bool]] = {"running": lambda: not stopping.is_set()}
+    broker = rpc_client.BlockingClient(next(iter(workers.values())).amqp_uri)
+    parts: dict[str, Callable[[], bool]] = {"running": lambda: not stopping.is_set(), "rabbitmq": broker.stands}
     for one in workers.values():
-        parts["rabbitmq"] = rpc_client.BlockingClient(one.amqp_uri).stands
         parts[f"{one.work.service} publisher"] = one.sequenced.is_set
         parts |= {follower.name: follower.connected.is_set for follower in one.consumers}
     return {**parts, **of_databases({service: one.database for service, one in workers.items()})}

@@ -66,12 +66,14 @@ class BlockingClient:
             return rpc_wire.read_reply(self._in_turn(service, called, arguments, timeout), called=called)
 
     def stands(self) -> bool:
-        """Whether RabbitMQ lets us connect, or has done so and not ended it."""
+        """Whether RabbitMQ lets us connect, and answers."""
         deadline = rpc_wire.deadline_after(CONNECT_SECONDS)
         if not self._turn.acquire(timeout=_left(deadline)):
             return False
         try:
-            self._connected(deadline)
+            connection, channel = self._connected(deadline)
+            connection.sock.settimeout(_left(deadline))
+            channel.basic_qos(0, 0, False)  # nothing but a question that it must answer
         except BROKEN:
             self._disconnect()
             self._broker.maybe_switch_next()
