@@ -7,7 +7,7 @@ import kombu.utils.url
 import pytest
 
 from sandbox.rabbitmq import RabbitmqServer
-from shared import context, errors
+from shared import context, errors, rpc_client
 from shared.rpc_client import BlockingClient
 from tests.shared.rpc_processes import Process, eventually, processes
 
@@ -110,3 +110,25 @@ class TestCall:
         client.close()
 
         eventually(lambda: not reply_queues())
+
+
+class TestStands:
+    def test_says_so_again_and_again(self, client: BlockingClient):
+        assert [client.stands(), client.stands()] == [True, True]
+
+    def test_notices_that_rabbitmq_has_ended_the_connection_and_makes_another(self, client: BlockingClient):
+        client.stands()
+        assert client._connection is not None
+        client._connection.sock.shutdown(socket.SHUT_RDWR)
+
+        assert client.stands()
+
+    def test_does_not_take_a_listener_that_says_nothing_for_rabbitmq(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(rpc_client, "CONNECT_SECONDS", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            with BlockingClient(f"amqp://guest:guest@127.0.0.1:{port}/") as client:
+                started = time.monotonic()
+
+                assert not client.stands()
+                assert time.monotonic() - started < 2
