@@ -5,7 +5,7 @@ A database or a producer that does not answer in time has no figures: a stale on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,6 @@ from shared import clock, consumer, database, figures, inbox, metrics, probes, r
 
 FRESH_SECONDS = 5.0
 ASK_SECONDS = 1.0
-READ_SECONDS = 2.0
 
 Found = TypeVar("Found")
 OF_THE_DATABASE = (
@@ -88,20 +87,19 @@ class Source(Generic[Found]):
             up.set(1)
 
 
-def sources(running: worker.Worker) -> list[Source[Any]]:
-    """For one service: on connections of its own, so that neither side waits for the other's."""
-    home, service = looking(running.database), running.work.service
+def sources(running: worker.Worker, home: database.Database) -> list[Source[Any]]:
+    """
+    For one service.
+
+    :param home: its database, on a connection that is not the worker's: neither side is to wait for the other
+    """
+    service = running.work.service
     found: list[Source[Any]] = [Source(partial(read, home), OF_THE_DATABASE, partial(show, running), service=service)]
     for hears in running.work.hears:
         box, client = inbox.Inbox(home, service, hears), rpc_client.BlockingClient(running.amqp_uri)
         show_it = partial(show_lag, service, box.producer)
         found.append(Source(partial(ask, client, box), OF_THE_LAG, show_it, service=service, producer=box.producer))
     return found
-
-
-def looking(home: database.Database) -> database.Database:
-    """The same database on one connection, and with little patience."""
-    return replace(home, pool_size=1, statement_timeout_seconds=READ_SECONDS, lock_timeout_seconds=READ_SECONDS)
 
 
 def read(home: database.Database) -> Inside:
