@@ -29,7 +29,7 @@ OF_THE_DATABASE = (
     metrics.JOBS,
     metrics.JOBS_OVERDUE,
 )
-OF_THE_LAG = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED)
+OF_THE_WAY = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED, metrics.DEAD_LETTERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,16 @@ class Inside:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lag:
-    """:param diverged: then nobody can say how far it is behind"""
+class Way:
+    """
+    From a producer's log to what was applied of it.
 
-    events: int = 0
-    seconds: float = 0.0
-    diverged: bool = False
+    :param lag: how many events are still to apply, and the age of the oldest; None if the log diverged
+    :param dead: how many dead letters there are
+    """
+
+    lag: tuple[int, float] | None
+    dead: int
 
 
 class Source(Generic[Found]):
@@ -97,8 +101,10 @@ def sources(running: worker.Worker, home: database.Database) -> list[Source[Any]
     found: list[Source[Any]] = [Source(partial(read, home), OF_THE_DATABASE, partial(show, running), service=service)]
     for hears in running.work.hears:
         box, client = inbox.Inbox(home, service, hears), rpc_client.BlockingClient(running.amqp_uri)
-        show_it = partial(show_lag, service, box.producer)
-        found.append(Source(partial(ask, client, box), OF_THE_LAG, show_it, service=service, producer=box.producer))
+        show_it = partial(show_way, service, box.producer)
+        found.append(
+            Source(partial(look_along, client, box), OF_THE_WAY, show_it, service=service, producer=box.producer)
+        )
     return found
 
 
@@ -114,18 +120,21 @@ def read(home: database.Database) -> Inside:
         )
 
 
-def ask(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Lag:
+def look_along(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Way:
+    graveyard = consumer.dead_letters(box.service, box.producer)
+    return Way(lag=_lag(client, box), dead=client.count_messages(graveyard))
+
+
+def _lag(client: rpc_client.BlockingClient, box: inbox.Inbox) -> tuple[int, float] | None:
     """Asked of the producer itself, whose database is not ours to read."""
     place = box.place()
     try:
         answer = consumer.ask(client, box, place, limit=1, timeout=ASK_SECONDS)
     except inbox.Diverged:
-        return Lag(diverged=True)
-    age = [box.database.clock.now() - clock.parse(event["time"]) for event in answer["events"]]
-    return Lag(
-        events=max(0, answer["head"] - place.position),
-        seconds=max(0.0, age[0].total_seconds()) if age else 0.0,
-    )
+        return None
+    ages = [box.database.clock.now() - clock.parse(event["time"]) for event in answer["events"]]
+    seconds = ages[0].total_seconds() if ages else 0.0
+    return max(0, answer["head"] - place.position), max(0.0, seconds)
 
 
 def show(running: worker.Worker, inside: Inside) -> None:
@@ -149,8 +158,10 @@ def show(running: worker.Worker, inside: Inside) -> None:
         metrics.JOBS_OVERDUE.labels(service, kind).set(jobs.overdue_seconds)
 
 
-def show_lag(service: str, producer: str, lag: Lag) -> None:
-    metrics.DIVERGED.labels(service, producer).set(lag.diverged)
-    if not lag.diverged:
-        metrics.LAG.labels(service, producer).set(lag.events)
-        metrics.LAG_SECONDS.labels(service, producer).set(lag.seconds)
+def show_way(service: str, producer: str, way: Way) -> None:
+    metrics.DEAD_LETTERS.labels(service, producer).set(way.dead)
+    metrics.DIVERGED.labels(service, producer).set(way.lag is None)
+    if way.lag is not None:
+        events, seconds = way.lag
+        metrics.LAG.labels(service, producer).set(events)
+        metrics.LAG_SECONDS.labels(service, producer).set(seconds)

@@ -126,7 +126,7 @@ ALERTS = (
     ),
     Alert(
         name="ChatnessDeadLetters",
-        expression="sum by (service, producer) (increase(chatness_dead_letters_total[1h])) > 0",
+        expression="max by (service, producer) (chatness_dead_letters) > 0",
         minutes=0,
         severity="ticket",
         summary="{{ $labels.service }} got what is no event of {{ $labels.producer }}",

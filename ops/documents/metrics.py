@@ -43,7 +43,6 @@ SECTIONS: Mapping[str, tuple[str, Sequence[Any]]] = {
         (
             metrics.PUBLISHED,
             metrics.APPLIED,
-            metrics.DEAD_LETTERS,
             metrics.HANDLER_SECONDS,
             metrics.HANDLER_FAILURES,
             metrics.JOB_SECONDS,
@@ -51,7 +50,7 @@ SECTIONS: Mapping[str, tuple[str, Sequence[Any]]] = {
             metrics.WORK_FAILURES,
         ),
     ),
-    "What stands in the databases": (
+    "What stands in the databases and queues": (
         "Read by workers at a scrape, and kept for 5 s. What cannot be read within 2 s is not shown, since an old\n"
         "figure would look like a good one; `chatness_figures_up` says so. Several workers of one service show the\n"
         "same: take their `max`.",
@@ -67,6 +66,7 @@ SECTIONS: Mapping[str, tuple[str, Sequence[Any]]] = {
             metrics.LAG,
             metrics.LAG_SECONDS,
             metrics.DIVERGED,
+            metrics.DEAD_LETTERS,
             metrics.PARKED,
             metrics.DISCARDED,
             metrics.JOBS,

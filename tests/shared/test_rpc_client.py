@@ -3,12 +3,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import kombu
 import kombu.utils.url
 import pytest
 
 from sandbox.rabbitmq import RabbitmqServer
 from shared import context, errors, rpc_client
 from shared.rpc_client import BlockingClient
+from tests.shared import kernel
 from tests.shared.rpc_processes import Process, eventually, processes
 
 
@@ -132,3 +134,15 @@ class TestStands:
 
                 assert not client.stands()
                 assert time.monotonic() - started < 2
+
+
+class TestCountMessages:
+    def test_counts_what_waits_and_takes_no_queue_for_an_empty_one(self, amqp_uri: str, client: BlockingClient):
+        with kombu.Connection(amqp_uri) as connection:
+            queue = connection.SimpleQueue("waiting")
+            queue.put("one")
+            kernel.eventually(lambda: client.count_messages("waiting") == 1, "it is counted")
+            queue.queue.delete()
+
+        assert client.count_messages("nobody") == 0
+        assert client.stands()
