@@ -9,7 +9,14 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS: Sequence[str] = ("configuration", "errors")
+DOCUMENTS: Sequence[str] = (
+    "alerts",
+    "asyncapi",
+    "configuration",
+    "errors",
+    "events",
+    "metrics",
+)
 
 
 def render_all() -> dict[Path, str]:
