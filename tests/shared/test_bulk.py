@@ -16,7 +16,7 @@ def stream(name: str, **changes: object) -> dict[str, object]:
 
 class TestInsert:
     def test_writes_what_it_is_given_and_nothing_else(self, home):
-        names = ["plain", "it's \"quoted\" \\ 50 % :rows", "grüße 你好 🙂", ""]
+        names = ["plain", 'it\'s "quoted" \\ 50 % :rows', "grüße 你好 🙂", ""]
         with home.begin() as session:
             bulk.insert(session, tables.Stream, [stream(name) for name in names])
 
