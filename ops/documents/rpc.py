@@ -45,8 +45,18 @@ with ClusterRpcProxy(config, context_data={{"actor": {{"org_id": "org_…"}}}}, 
 ```
 
 Within a nameko service `RpcProxy("quota")` reads the same setting, and the actor is `actor` in the worker's context
-data. To hear events there, set `DECLARE_EVENT_EXCHANGES` to false too: `<service>.events` is not yours to declare.
-What you missed of a service's events, while you were away or before you began, its `read_log` gives.
+data. To hear events there with `@event_handler("quota", "quota.BotsStopped")`, it needs three settings more:
+
+```yaml
+DECLARE_EVENT_EXCHANGES: false  # <service>.events is not yours to declare
+ACCEPT: [json, cloudevents]
+SERIALIZERS:
+  cloudevents:
+    {{encoder: json.dumps, decoder: json.loads, content_type: application/cloudevents+json, content_encoding: utf-8}}
+```
+
+An event may come twice, and one that fails in nameko's handler is lost: look at its `position`. What you missed of a
+service's events, while you were away or before you began, its `read_log` gives, in order.
 
 ## A call
 
