@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ops.commands import broker, deadletters, events, health, jobs, parked, sandbox
+from ops.commands import broker, deadletters, events, health, jobs, parked, projections, replay, sandbox
 from ops.commands.options import SERVICES
 
 
@@ -65,10 +65,13 @@ def worker(names: tuple[str, ...]) -> None:
 def migrate(names: tuple[str, ...]) -> None:
     """Bring the databases to this release: all, or those of the services named."""
     from ops import processes
+    from ops import projections as models
 
     def run() -> int:
         for name, ran in processes.migrate_all(names or SERVICES).items():
             click.echo(f"{name}: {', '.join(ran) if ran else 'up to date'}")
+        for line in models.note_versions(names or SERVICES):
+            click.echo(line, err=True)
         return 0
 
     _run(run)
@@ -95,6 +98,8 @@ for command in (
     health.doctor,
     health.consumers,
     parked.parked,
+    replay.replay,
+    projections.projections,
     deadletters.deadletters,
     jobs.jobs,
     events.events,

@@ -1,6 +1,7 @@
 """A small HTTP client of our own API, for `up`, `demo` and tests."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,12 @@ class Api:
 
 def mailed_token(folder: Path, *, to: str) -> str | None:
     """The token in the newest mail to this address that has a link with one."""
-    for message in reversed(list(mail.read(folder))):
+    return token_in(mail.read(folder), to=to)
+
+
+def token_in(messages: Iterable[Mapping[str, Any]], *, to: str) -> str | None:
+    """The same, of mails as `chatness mail --json` prints them, the oldest first."""
+    for message in reversed(list(messages)):
         if message["to"] == to:
             for link in re.findall(r"https?://\S+", message["text"]):
                 tokens = parse_qs(urlsplit(link).query).get("token")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ops import limits, looks, rabbitmq, reach, sights
 from ops.looks import Away
-from shared import database
+from shared import database, figures
 
 Link = tuple[str, str]
 """(the service that hears, the one it hears)"""
@@ -31,9 +31,9 @@ class Consumer:
     service: str
     producer: str
     queues: Queues | Away
-    applied: sights.Inbox | Away
+    applied: figures.Inbox | Away
     lag: sights.Lag | Away
-    parked: sights.Parked
+    parked: figures.Parked
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class Consumer:
     def document(self) -> dict[str, Any]:
         queues = self.queues if isinstance(self.queues, Queues) else None
         queue = queues.queue if queues else None
-        applied = self.applied if isinstance(self.applied, sights.Inbox) else None
+        applied = self.applied if isinstance(self.applied, figures.Inbox) else None
         lag = self.lag if isinstance(self.lag, sights.Lag) else None
         return {
             "service": self.service,
@@ -88,7 +88,7 @@ def gather(
     asked = {
         link: partial(sights.lag, homes[link[1]], place)
         for link, place in applied.items()
-        if isinstance(place, sights.Inbox) and not isinstance(seen[link[1]], Away)
+        if isinstance(place, figures.Inbox) and not isinstance(seen[link[1]], Away)
     }
     lags = looks.at_once(asked, seconds=limits.LOOK_SECONDS)
     return [
@@ -104,14 +104,14 @@ def gather(
     ]
 
 
-def _applied(sight: sights.Sight | Away, producer: str) -> sights.Inbox | Away:
+def _applied(sight: sights.Sight | Away, producer: str) -> figures.Inbox | Away:
     if isinstance(sight, Away):
         return sight
     if sight.inside is None:
         return Away("its database is not migrated")
-    return sight.inside.inboxes.get(producer, sights.Inbox())
+    return sight.inside.inboxes.get(producer, figures.Inbox())
 
 
-def _parked(sight: sights.Sight | Away, producer: str) -> sights.Parked:
+def _parked(sight: sights.Sight | Away, producer: str) -> figures.Parked:
     inside = None if isinstance(sight, Away) else sight.inside
-    return inside.parked.get(producer, sights.Parked()) if inside else sights.Parked()
+    return inside.parked.get(producer, figures.Parked()) if inside else figures.Parked()

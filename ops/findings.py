@@ -12,6 +12,7 @@ from typing import Literal
 from ops import exits, limits, sights
 from ops.consumers import Consumer
 from ops.looks import Away
+from shared import figures
 
 Level = Literal["ok", "note", "ill", "away"]
 Seen = Mapping[str, sights.Sight | Away]
@@ -125,7 +126,7 @@ def of_logs(seen: Seen) -> Iterator[Finding]:
 
 def of_consumer(consumer: Consumer) -> list[Finding]:
     found = [*_of_queues(consumer), *_of_lag(consumer)]
-    if isinstance(consumer.applied, sights.Inbox) and consumer.applied.attempts > 1:
+    if isinstance(consumer.applied, figures.Inbox) and consumer.applied.attempts > 1:
         tries = f"try {consumer.applied.attempts} of its event at {consumer.applied.attempting}"
         found.append(Finding("consumers", consumer.name, "note", tries))
     return found

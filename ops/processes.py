@@ -5,7 +5,7 @@ What `chatness serve` and `chatness worker` run: services by name, put together 
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from ops import settings as ops_settings
 from services import access
-from shared import config, database, failpoints, health, logs
+from shared import config, database, failpoints, health, logs, metrics, readiness
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
 SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wait 5 ms, Python's usual, for its turn
@@ -35,7 +35,13 @@ def begin(process: str, common: ops_settings.Settings, *settings: Any) -> None:
 
 def load_service(name: str) -> Any:
     """A service's own settings. :raises BadConfiguration:"""
-    return config.load(import_module(f"services.{name}.settings").Settings)
+    return config.load(settings_of(name))
+
+
+def settings_of(name: str) -> type[Any]:
+    """The settings class of a service, or of the gateway."""
+    found: type[Any] = import_module(f"services.{name}.settings").Settings
+    return found
 
 
 def open_database(settings: Any, common: ops_settings.Settings, **options: Any) -> database.Database:
@@ -60,10 +66,11 @@ def serve(names: tuple[str, ...]) -> int:
         for name in names
     }
     classes = [import_module(f"services.{name}.service").SERVICE for name in names]
-    health.serve(common.health_port, {"rpc": nameko_serve.ready} | _database_checks(houses))
+    databases = {name: house.database for name, house in houses.items()}
+    _open_green_health(common, f"serve {' '.join(names)}", readiness.of_databases(databases))
     at_work = presence.Presence(
         f"serve {' '.join(names)}",
-        {name: house.database for name, house in houses.items()},
+        databases,
         lambda _service: [] if nameko_serve.ready() else ["RabbitMQ"],
     )
     at_work.start()
@@ -79,7 +86,7 @@ def serve_gateway() -> int:
     common = ops_settings.load()
     settings = config.load(gateway_settings.Settings)
     begin("serve gateway", common, settings)
-    health.serve(common.health_port, {"rpc": nameko_serve.ready})
+    _open_green_health(common, "serve gateway", {})
     return nameko_serve.serve(
         [service.Gateway],
         amqp_uri=common.amqp_uri,
@@ -104,7 +111,7 @@ def work(names: tuple[str, ...]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    health.serve(common.health_port, {name: one.is_connected for name, one in workers.items()})
+    _open_worker_health(common, f"worker {' '.join(names)}", workers, stopping)
     at_work = presence.Presence(
         f"worker {' '.join(names)}",
         {name: one.database for name, one in workers.items()},
@@ -132,11 +139,13 @@ def _stop(workers: Iterable[Any], at_work: Any) -> None:
 
 def migrate_all(names: tuple[str, ...]) -> dict[str, list[str]]:
     """
-    Bring the databases of the services to this release; gives the revisions that ran.
+    Bring the databases of the services to this release; gives the revisions that ran. Of their settings it needs
+    the databases' addresses and no other, so that who migrates need not be trusted with more.
 
     :raises BadConfiguration: if there is no way into one of them
     """
-    return {name: _migrate(name, load_service(name).database_url) for name in names}
+    urls = {name: config.load_one(settings_of(name), "database_url") for name in names}
+    return {name: _migrate(name, url) for name, url in urls.items()}
 
 
 def _migrate(name: str, url: str) -> list[str]:
@@ -154,5 +163,32 @@ def work_of(name: str, settings: Any, home: database.Database) -> Any:
     return import_module(f"services.{name}.worker").work(settings, home)
 
 
-def _database_checks(houses: dict[str, Any]) -> dict[str, Any]:
-    return {f"database {name}": house.database.answers for name, house in houses.items()}
+def _open_green_health(common: ops_settings.Settings, role: str, checks: health.Checks) -> None:
+    from shared import hub
+    from shared import serve as nameko_serve
+
+    our_hub = hub.Hub()
+    our_hub.start()
+    metrics.describe(role)
+    health.serve(
+        common.health_port,
+        {"rpc": nameko_serve.ready, **checks},
+        host=common.health_host,
+        stuck=our_hub.stuck,
+        spawn=our_hub.spawn,
+    )
+
+
+def _open_worker_health(
+    common: ops_settings.Settings, role: str, workers: Mapping[str, Any], stopping: threading.Event
+) -> None:
+    from shared import gauges
+
+    metrics.describe(role)
+    health.serve(
+        common.health_port,
+        readiness.of_workers(workers, stopping),
+        host=common.health_host,
+        stuck=lambda: [name for one in workers.values() for name in one.stuck()],
+        sources=[source for one in workers.values() for source in gauges.sources(one)],
+    )

@@ -1,11 +1,10 @@
 """`chatness clock`: what the sandbox's processes take for the time."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
-from ops import settings, stack
+from ops import reach, settings
 from shared import clock, config
 
 
@@ -35,8 +34,7 @@ def reset() -> int:
 
 
 def _clock() -> clock.Clock:
-    environment = stack.saved_environment(stack.run_directory())
-    common = config.load(settings.Settings, environment)
-    if not common.sandbox or common.clock_file is None:
+    told = config.load(settings.ClockSettings, reach.environment())
+    if not told.sandbox or told.clock_file is None:
         raise config.BadConfiguration("there is no test clock outside the sandbox")
-    return clock.Clock(Path(common.clock_file))
+    return clock.Clock(told.clock_file)

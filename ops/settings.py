@@ -40,9 +40,14 @@ class Settings(ClockSettings):
         parse=_key,
         secret=True,
     )
+    health_host: str = config.setting(
+        "CHATNESS_HEALTH_HOST",
+        "the IPv4 address where /livez, /readyz and /metrics are; 0.0.0.0 in a container",
+        default="127.0.0.1",
+    )
     health_port: int = config.setting(
         "CHATNESS_HEALTH_PORT",
-        "the port of /livez and /readyz; 0: none",
+        "the port of /livez, /readyz and /metrics; 0: none",
         parse=config.whole(0, 65535),
         default=0,
     )

@@ -1,12 +1,11 @@
 """What a look into one service's database sees: the figures of the doctor's page and of `consumers status`."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from shared import clock, database, migrate
+from shared import clock, database, figures, migrate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,55 +24,14 @@ class Process:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
-    """
-    :param unsequenced: committed events without a place in the log
-    :param unpublished: events of the log that the relay has not published
-    """
-
-    epoch: str
-    head: int
-    unsequenced: int
-    unsequenced_seconds: float
-    unpublished: int
-    unpublished_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inbox:
-    """How far one producer's log was applied."""
-
-    epoch: str = ""
-    position: int = 0
-    hash: bytes = b""
-    attempting: int = 0
-    attempts: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parked:
-    events: int = 0
-    streams: int = 0
-    unreadable: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Jobs:
-    waiting: int
-    running: int
-    failed: int
-    overdue_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Inside:
     """What only a database of this release's form can tell."""
 
     processes: list[Process]
-    log: Log
-    inboxes: dict[str, Inbox]
-    parked: dict[str, Parked]
-    jobs: Jobs
+    log: figures.Log
+    inboxes: dict[str, figures.Inbox]
+    parked: dict[str, figures.Parked]
+    jobs: figures.Jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +77,7 @@ def look(home: database.Database, service: str) -> Sight:
         )
 
 
-def lag(home: database.Database, applied: Inbox) -> Lag:
+def lag(home: database.Database, applied: figures.Inbox) -> Lag:
     """Asked of the producer's database."""
     asked = """
         SELECT head.position - :position AS events, head.epoch AS epoch,
@@ -141,10 +99,21 @@ def lag(home: database.Database, applied: Inbox) -> Lag:
 def _inside(connection: Connection, now: datetime) -> Inside:
     return Inside(
         processes=_processes(connection),
-        log=_log(connection, now),
-        inboxes={row.producer: _inbox(row) for row in connection.execute(text("SELECT * FROM inbox"))},
-        parked=_parked(connection),
+        log=figures.log(connection, now),
+        inboxes=figures.inboxes(connection),
+        parked=figures.parked(connection),
         jobs=_jobs(connection, now),
+    )
+
+
+def _jobs(connection: Connection, now: datetime) -> figures.Jobs:
+    """Of all kinds together."""
+    kinds = figures.jobs(connection, now).values()
+    return figures.Jobs(
+        waiting=sum(kind.waiting for kind in kinds),
+        running=sum(kind.running for kind in kinds),
+        failed=sum(kind.failed for kind in kinds),
+        overdue_seconds=max((kind.overdue_seconds for kind in kinds), default=0.0),
     )
 
 
@@ -168,66 +137,3 @@ def _processes(connection: Connection) -> list[Process]:
         )
         for row in connection.execute(text(found))
     ]
-
-
-def _log(connection: Connection, now: datetime) -> Log:
-    """`recorded_at` is on the business clock, `sequenced_at` on the database's."""
-    found = """
-        SELECT head.epoch, head.position, head.position - head.published AS unpublished,
-            (SELECT extract(epoch FROM clock_timestamp() - sequenced_at)
-                FROM log WHERE position > head.published ORDER BY position LIMIT 1) AS unpublished_seconds,
-            (SELECT count(*) FROM outbox) AS unsequenced,
-            (SELECT recorded_at FROM events JOIN (SELECT stream, version FROM outbox ORDER BY id LIMIT 1) AS oldest
-                USING (stream, version)) AS recorded_at
-        FROM log_head AS head
-    """
-    row = connection.execute(text(found)).one()
-    age = now - row.recorded_at if row.recorded_at else timedelta()
-    return Log(
-        epoch=row.epoch,
-        head=row.position,
-        unsequenced=row.unsequenced,
-        unsequenced_seconds=max(0.0, age.total_seconds()),
-        unpublished=row.unpublished,
-        unpublished_seconds=float(row.unpublished_seconds or 0),
-    )
-
-
-def _inbox(row: Any) -> Inbox:
-    return Inbox(
-        epoch=row.epoch,
-        position=row.position,
-        hash=bytes(row.hash),
-        attempting=row.attempting,
-        attempts=row.attempts,
-    )
-
-
-def _parked(connection: Connection) -> dict[str, Parked]:
-    found = """
-        SELECT producer, count(*) AS events, count(DISTINCT stream) AS streams,
-            count(*) FILTER (WHERE unreadable) AS unreadable
-        FROM parked GROUP BY producer
-    """
-    return {
-        row.producer: Parked(events=row.events, streams=row.streams, unreadable=row.unreadable)
-        for row in connection.execute(text(found))
-    }
-
-
-def _jobs(connection: Connection, now: datetime) -> Jobs:
-    found = """
-        SELECT count(*) FILTER (WHERE state = 'waiting') AS waiting,
-            count(*) FILTER (WHERE state = 'running') AS running,
-            count(*) FILTER (WHERE state = 'failed') AS failed,
-            min(due_at) FILTER (WHERE state IN ('waiting', 'running')) AS due_at
-        FROM jobs WHERE state IN ('waiting', 'running', 'failed')
-    """
-    row = connection.execute(text(found)).one()
-    overdue = now - row.due_at if row.due_at else timedelta()
-    return Jobs(
-        waiting=row.waiting,
-        running=row.running,
-        failed=row.failed,
-        overdue_seconds=max(0.0, overdue.total_seconds()),
-    )

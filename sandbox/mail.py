@@ -1,7 +1,7 @@
 """
 The mail sandbox: an SMTP server that takes every mail and keeps it as a JSON file in a folder.
 
-Run as `python -m sandbox.mail --port PORT --folder FOLDER`. `chatness mail` reads the folder.
+Run as `python -m sandbox.mail --port PORT --folder FOLDER [--host HOST]`. `chatness mail` reads the folder.
 """
 
 import argparse
@@ -57,11 +57,11 @@ def _readable(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-async def _run(port: int, folder: Path) -> None:
+async def _run(host: str, port: int, folder: Path) -> None:
     handler = Folder(folder)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SMTP(handler, data_size_limit=MAX_BYTES, enable_SMTPUTF8=True, hostname="sandbox"), "127.0.0.1", port
+        lambda: SMTP(handler, data_size_limit=MAX_BYTES, enable_SMTPUTF8=True, hostname="sandbox"), host, port
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,11 +72,12 @@ async def _run(port: int, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     chosen = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(chosen.port, chosen.folder))
+        asyncio.run(_run(chosen.host, chosen.port, chosen.folder))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ Each process declares what it needs as a frozen dataclass of `setting(...)` fiel
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
 EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
+PLACEHOLDER = "sandbox-only"  # stands in the secrets of .env.example, which everybody knows
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 S = TypeVar("S")
 
@@ -37,25 +39,52 @@ def load(settings: type[S], environ: Mapping[str, str] = os.environ) -> S:
     """
     Read a settings class from the environment.
 
-    :raises BadConfiguration: naming every setting that is missing or unreadable
+    :raises BadConfiguration: naming every setting that is missing or unreadable, or a placeholder outside the sandbox
     """
+    return settings(**_values(dataclasses.fields(settings), environ))  # type: ignore[arg-type]
+
+
+def load_one(settings: type[Any], name: str, environ: Mapping[str, str] = os.environ) -> Any:
+    """
+    Read one field of a settings class, for who needs no more of it.
+
+    :raises BadConfiguration: as `load` does
+    """
+    (field,) = (field for field in dataclasses.fields(settings) if field.name == name)
+    return _values([field], environ).get(name, field.default)
+
+
+def _values(fields: Iterable[dataclasses.Field[Any]], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What is set, by the names of the fields."""
     values: dict[str, Any] = {}
     faults: list[str] = []
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+    for field in fields:
         name = field.metadata["name"]
         try:
             raw = _raw(name, environ)
-            if raw is not None:
+            if raw is None:
+                faults += _missing(field)
+            elif field.metadata["secret"] and PLACEHOLDER in raw and not _in_sandbox(environ):
+                faults.append(f"{name} is the placeholder that everybody knows: set one of your own")
+            else:
                 values[field.name] = field.metadata["parse"](raw)
-            elif field.default is dataclasses.MISSING:
-                faults.append(f"{name} is not set ({field.metadata['help']})")
         except OSError as error:
             faults.append(f"{name}_FILE cannot be read: {error.strerror}")
         except ValueError as error:
             faults.append(f"{name} is not valid" + ("" if field.metadata["secret"] else f": {error}"))
     if faults:
         raise BadConfiguration("; ".join(faults))
-    return settings(**values)
+    return values
+
+
+def _missing(field: dataclasses.Field[Any]) -> list[str]:
+    if field.default is not dataclasses.MISSING:
+        return []
+    return [f"{field.metadata['name']} is not set ({field.metadata['help']})"]
+
+
+def _in_sandbox(environ: Mapping[str, str]) -> bool:
+    return environ.get("CHATNESS_SANDBOX", "").lower() in TRUE
 
 
 def shown(settings: Any) -> dict[str, str]:
@@ -80,9 +109,9 @@ def _raw(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def boolean(text: str) -> bool:
-    if text.lower() in {"1", "true", "yes", "on"}:
+    if text.lower() in TRUE:
         return True
-    if text.lower() in {"0", "false", "no", "off"}:
+    if text.lower() in FALSE:
         return False
     raise ValueError(f"{text!r} is neither true nor false")
 

@@ -16,7 +16,7 @@ import kombu
 from kombu.exceptions import OperationalError as BrokerError
 from kombu.transport.pyamqp import Transport
 
-from shared import context, database, envelope, errors, inbox, logs, rpc_client, rpc_wire, store
+from shared import context, database, envelope, errors, inbox, logs, metrics, rpc_client, rpc_wire, store, watchdog
 
 PREFETCH = 100
 SILENCE_SECONDS = 60.0
@@ -54,6 +54,7 @@ class Consumer:
     def run(self, stopping: threading.Event) -> None:
         failures = 0
         while not stopping.is_set():
+            watchdog.go_on()
             try:
                 self._follow(stopping)
             except inbox.Diverged as error:
@@ -62,10 +63,12 @@ class Consumer:
             except (*AWAY, *database.TRANSIENT, store.VersionConflict) as error:
                 failures = 1 if self.connected.is_set() else failures + 1
                 log.warning("a part is away", consumer=self.name, error=type(error).__name__)
+                metrics.work_failed(self.name, "away")
                 stopping.wait(backoff_seconds(failures))
             except Exception:
                 failures = 1 if self.connected.is_set() else failures + 1
                 log.exception("consumer failed", consumer=self.name)
+                metrics.work_failed(self.name, "bug")
                 stopping.wait(backoff_seconds(failures))
             finally:
                 self.connected.clear()
@@ -129,6 +132,7 @@ class Consumer:
 
     def _listen(self, connection: Any, stopping: threading.Event) -> None:
         while not stopping.is_set():
+            watchdog.go_on()
             wait_seconds = self._pull_at - time.monotonic()
             if wait_seconds <= 0:
                 self._pull()
@@ -155,6 +159,7 @@ class Consumer:
         """To the dead letters with it, and not a word of it to the log. The log it came from still has the event."""
         log.error("undecodable message", consumer=self.name, reason=type(error).__name__)
         message.reject()
+        metrics.child(metrics.DEAD_LETTERS, self.inbox.service, self.inbox.producer).inc()
         self._miss()
 
     def _take(self) -> None:
@@ -206,20 +211,25 @@ class Consumer:
         self._pull_at = time.monotonic() + (0 if is_behind else SILENCE_SECONDS)
 
     def _ask(self, place: inbox.Place) -> dict[str, Any]:
-        actor = context.Actor(kind="service", id=self.inbox.service)
-        with context.use(actor=actor):
-            try:
-                answer: dict[str, Any] = self.client.call(
-                    self.inbox.producer,
-                    "read_log",
-                    timeout=PULL_TIMEOUT_SECONDS,
-                    after=place.position,
-                    hash=place.hash,
-                    limit=PULL_BATCH,
-                )
-            except errors.Conflict as error:
-                raise inbox.Diverged(error.message) from error
-            return answer
+        return ask(self.client, self.inbox, place, limit=PULL_BATCH, timeout=PULL_TIMEOUT_SECONDS)
+
+
+def ask(
+    client: rpc_client.BlockingClient, box: inbox.Inbox, place: inbox.Place, *, limit: int, timeout: float
+) -> dict[str, Any]:
+    """
+    The producer's log beyond a place, as `outbox.pull` gives it.
+
+    :raises Diverged: if that log never had what was applied
+    """
+    with context.use(actor=context.Actor(kind="service", id=box.service)):
+        try:
+            answer: dict[str, Any] = client.call(
+                box.producer, "read_log", timeout=timeout, after=place.position, hash=place.hash, limit=limit
+            )
+        except errors.Conflict as error:
+            raise inbox.Diverged(error.message) from error
+        return answer
 
 
 def declare(channel: Any, service: str, producer: str) -> Any:

@@ -144,6 +144,10 @@ def subject_of(stream: str) -> str:
     return stream.split("-", 2)[1]
 
 
+def kind_of(stream: str) -> str:
+    return stream.split("-", 1)[0]
+
+
 def encode(value: Any) -> bytes:
     """JSON with one spelling: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

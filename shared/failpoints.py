@@ -14,6 +14,7 @@ PLACES: Final = {
     "relay.confirmed": "a batch is confirmed, and the checkpoint stands before it",
     "inbox.applied": "events are applied, in a transaction that is not committed",
     "inbox.committed": "events are applied for good, and the broker has not been told",
+    "replay.committed": "some of a replay's events are applied for good, and the rest are not",
     "job.claimed": "a job is ours, and has had no effect yet",
     "job.effected": "a job has had its effect, and is not marked as done",
 }

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from shared import context, database, envelope, events, failpoints, logs, personal, store, tables, watchdog
+from shared import context, database, envelope, events, failpoints, logs, metrics, personal, store, tables, watchdog
 
 MAX_ATTEMPTS = 3
 # Less than PostgreSQL lets a transaction rest: one that it ended would look like a database away, and count nothing.
@@ -37,10 +37,17 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Hears:
-    """What a service hears of one producer."""
+    """
+    What a service hears of one producer.
+
+    :param repeatable: the events whose handlers do nothing but write rows of read models, and whole ones: to apply a
+        stream again from any of its events to the last leaves these rows as they are. Only these can be replayed
+        after they were applied (`shared.replay`), and what else they write is refused then
+    """
 
     catalogue: events.Catalogue
     handlers: Mapping[type[Any], Handler]
+    repeatable: frozenset[type[Any]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class Inbox:
                 log.exception(
                     "handler failed", producer=self.producer, event_id=event.id, name=event.name, tries=attempts
                 )
+                metrics.child(metrics.HANDLER_FAILURES, self.service, event.name).inc()
                 reason = f"{type(error).__name__} in {event.name}"
             if attempts == MAX_ATTEMPTS:
                 break
@@ -159,6 +167,7 @@ class Inbox:
             session.flush()
             failpoints.reach("inbox.applied")
         failpoints.reach("inbox.committed")
+        self._count(len(newer))
         return len(newer)
 
     def _park(self, event: envelope.Envelope, reason: str, *, pulled: bool) -> int:
@@ -169,7 +178,11 @@ class Inbox:
             place = _next(_place(row), event, pulled=pulled)
             self._put_aside(session, event, reason)
             _move(row, place)
-            return 1
+        self._count(1)
+        return 1
+
+    def _count(self, events: int) -> None:
+        metrics.child(metrics.APPLIED, self.service, self.producer).inc(events)
 
     def _known(self, session: Session, batch: Sequence[envelope.Envelope]) -> "_Known":
         parked = select(tables.Parked.stream).where(
@@ -204,11 +217,15 @@ class Inbox:
 
     def handle(self, session: Session, fact: Any, event: envelope.Envelope) -> None:
         """Run its handler, unless its version was applied before."""
-        if self._seen(session, event):
-            return
+        if not self._seen(session, event):
+            self.run(session, fact, event)
+
+    def run(self, session: Session, fact: Any, event: envelope.Envelope) -> None:
+        """Run its handler, whatever was applied before."""
         actor = context.Actor(kind="service", id=self.producer, org_id=getattr(fact, "org_id", ""))
         request = context.use(actor=actor, correlation_id=event.correlation_id, causation_id=event.id)
-        with request, watchdog.limit(HANDLER_SECONDS, f"{event.name} {event.id}"):
+        measured = metrics.child(metrics.HANDLER_SECONDS, self.service, event.name).time()
+        with request, watchdog.limit(HANDLER_SECONDS, f"{event.name} {event.id}"), measured:
             self.hears.handlers[type(fact)](session, fact, event)
 
     def _seen(self, session: Session, event: envelope.Envelope) -> bool:

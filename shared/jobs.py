@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, null, select, update
 from sqlalchemy.orm import Session
 
-from shared import database, errors, failpoints, ids, logs, store, tables, watchdog
+from shared import database, errors, failpoints, ids, logs, metrics, store, tables, watchdog
 
 LEASE = timedelta(minutes=2)
 EFFECT_SECONDS = 110.0  # less than the lease: who holds on longer would do it beside the next
@@ -36,6 +36,7 @@ class Claimed:
 
 def add(session: Session, kind: str, payload: dict[str, Any], *, subject: str, due_at: datetime | None = None) -> str:
     """:param subject: the account or org that it is erased with"""
+    store.refuse_effect(session, f"add a job {kind}")
     now = database.now(session)
     job_id = ids.new("job")
     session.execute(
@@ -141,8 +142,11 @@ class Runner:
             with watchdog.limit(EFFECT_SECONDS, f"job {job.kind} {job.id}"):
                 self.kinds[job.kind](job.id, job.payload)
         except Exception as error:  # noqa: BLE001  # whatever it was, the job must not be lost
+            metrics.child(metrics.JOB_FAILURES, job.kind).inc()
             self._put_back(job, error)
             return
+        finally:
+            metrics.child(metrics.JOB_SECONDS, job.kind).observe(time.monotonic() - started)
         failpoints.reach("job.effected")
         self._settle(tables.Job.id == job.id, state="done", payload=None, last_error="")
         log.info("job done", job=job.id, kind=job.kind, milliseconds=round((time.monotonic() - started) * 1000))

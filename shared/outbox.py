@@ -3,12 +3,13 @@ The sequencer and the log: committed outbox rows get dense positions and the cha
 """
 
 import json
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session
 
-from shared import database, envelope, errors, failpoints, tables
+from shared import database, envelope, errors, failpoints, tables, watchdog
 
 BATCH = 500
 
@@ -17,6 +18,7 @@ def sequence(home: database.Database) -> int:
     """Move everything that is committed into the log; gives how many events that were."""
     moved = 0
     while True:
+        watchdog.go_on()
         with home.begin() as session:
             now_moved: int = session.execute(text("SELECT sequence_outbox(:batch)"), {"batch": BATCH}).scalar_one()
         moved += now_moved
@@ -28,14 +30,20 @@ def sequence(home: database.Database) -> int:
 
 def read_log(session: Session, producer: str, *, after: int, limit: int) -> list[envelope.Envelope]:
     """The log beyond a position, in order."""
-    joined = (
-        select(tables.Log, tables.Event)
-        .join(tables.Event, (tables.Event.stream == tables.Log.stream) & (tables.Event.version == tables.Log.version))
-        .where(tables.Log.position > after)
-        .order_by(tables.Log.position)
-        .limit(limit)
-    )
-    return [_envelope(producer, place, event) for place, event in session.execute(joined)]
+    return _read(session, producer, tables.Log.position > after, limit=limit)
+
+
+def read_at(session: Session, producer: str, positions: Collection[int]) -> list[envelope.Envelope]:
+    """What the log has at these positions, in order."""
+    return _read(session, producer, tables.Log.position.in_(positions), limit=len(positions))
+
+
+def read_streams(
+    session: Session, producer: str, streams: Collection[str], *, after: int, upto: int, limit: int
+) -> list[envelope.Envelope]:
+    """What the log has of these streams between two positions, the second included, in order."""
+    between = (tables.Log.position > after) & (tables.Log.position <= upto)
+    return _read(session, producer, between, tables.Log.stream.in_(streams), limit=limit)
 
 
 def pull(session: Session, producer: str, *, after: int, hash: str, limit: int) -> dict[str, Any]:
@@ -51,6 +59,17 @@ def pull(session: Session, producer: str, *, after: int, hash: str, limit: int) 
         raise errors.Conflict("log_diverged", f"{producer}'s log is not the one that was applied up to {after}")
     found = read_log(session, producer, after=after, limit=min(max(limit, 1), BATCH))
     return {"events": [event.to_json() for event in found], "head": head.position}
+
+
+def _read(session: Session, producer: str, *which: ColumnElement[bool], limit: int) -> list[envelope.Envelope]:
+    joined = (
+        select(tables.Log, tables.Event)
+        .join(tables.Event, (tables.Event.stream == tables.Log.stream) & (tables.Event.version == tables.Log.version))
+        .where(*which)
+        .order_by(tables.Log.position)
+        .limit(limit)
+    )
+    return [_envelope(producer, place, event) for place, event in session.execute(joined)]
 
 
 def _hash_at(session: Session, position: int) -> str | None:

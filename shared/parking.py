@@ -8,14 +8,15 @@ too. So a redrive may be killed anywhere and run twice at once; what arrives mea
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from shared import database, envelope, events, inbox, logs, personal, store, tables
+from shared import database, envelope, events, inbox, logs, personal, store, tables, watchdog
 
 CONFLICT_TRIES = 3
 RETRY_SECONDS = 1.0
@@ -38,7 +39,9 @@ class Outcome:
     reason: str = ""
 
 
-class _StillFails(Exception):
+class StillFails(Exception):
+    """An event that its handler, or this release, cannot do; the message says why without its content."""
+
     def __init__(self, position: int, reason: str, *, unreadable: bool = False) -> None:
         super().__init__(reason)
         self.position = position
@@ -55,11 +58,11 @@ def redrive(box: inbox.Inbox, stream: str) -> Outcome:
     """
     redriven = 0
     try:
-        while _redrive_first(box, stream):
+        while despite_others(lambda: _apply_first(box, stream)):
             redriven += 1
-    except _StillFails as failure:
+    except StillFails as failure:
         log.warning("redrive stopped", producer=box.producer, position=failure.position, reason=failure.reason)
-        _note(box, failure)
+        note(box, failure)
         return Outcome(redriven, count(box, stream), failure.reason)
     return Outcome(redriven, 0)
 
@@ -119,45 +122,62 @@ def count(box: inbox.Inbox, stream: str) -> int:
         return session.scalar(waiting.where(*_of(box, stream))) or 0
 
 
-def _redrive_first(box: inbox.Inbox, stream: str) -> bool:
-    """Apply the first parked event of the stream; False if there is none. Somebody quicker is no failure."""
+def despite_others(call: Callable[[], Found]) -> Found:
+    """What the call gives. That somebody was quicker is no failure: it is made again, three times in all."""
     for attempt in range(1, CONFLICT_TRIES):
         try:
-            return _apply_first(box, stream)
+            return call()
         except (store.VersionConflict, database.Beaten):
             time.sleep(random.uniform(0.01, 0.05) * attempt)  # noqa: S311  # jitter
-    return _apply_first(box, stream)
+    return call()
+
+
+@contextmanager
+def judging(position: int, name: str) -> Iterator[None]:
+    """
+    For what applies the event.
+
+    :raises StillFails: for whatever goes wrong and says something against the event
+    """
+    try:
+        yield
+    except (*inbox.FAULTLESS, store.EffectRefused):
+        raise
+    except events.Unreadable as error:
+        raise StillFails(position, str(error), unreadable=True) from error
+    except Exception as error:
+        raise StillFails(position, f"{type(error).__name__} in {name}") from error
 
 
 def _apply_first(box: inbox.Inbox, stream: str) -> bool:
+    """Apply the first parked event of the stream; False if there is none."""
     with box.database.begin() as session:
         inbox.lock(session, box.producer)
         row = session.scalar(_first(box, stream))
         if row is None:
             return False
         position, name = row.position, row.name  # a failure may leave nothing of the row to be read
-        try:
-            _apply(box, session, envelope.decode(row.envelope))
+        with judging(position, name):
+            apply(box, session, envelope.decode(row.envelope))
             session.execute(delete(tables.Parked).where(*_is(box, position)))
-        except inbox.FAULTLESS:
-            raise
-        except events.Unreadable as error:
-            raise _StillFails(position, str(error), unreadable=True) from error
-        except Exception as error:
-            raise _StillFails(position, f"{type(error).__name__} in {name}") from error
         return True
 
 
-def _apply(box: inbox.Inbox, session: Session, event: envelope.Envelope) -> None:
-    """As the live consumer does it. The rows that the handler left for the end are written here too."""
+def apply(box: inbox.Inbox, session: Session, event: envelope.Envelope, *, late: bool = False) -> None:
+    """
+    As the live consumer does it. The rows that the handler left for the end are written here too.
+
+    :param late: also if a later version of its stream was applied before
+    """
     if not personal.is_erased(session, event.subject):
         fact = box.read(event)
         if fact is not None:
-            box.handle(session, fact, event)
+            (box.run if late else box.handle)(session, fact, event)
     session.flush()
 
 
-def _note(box: inbox.Inbox, failure: _StillFails) -> None:
+def note(box: inbox.Inbox, failure: StillFails) -> None:
+    """Let the parked row say why it is still there."""
     newer = {"reason": failure.reason, "unreadable": failure.unreadable}
     with box.database.begin() as session:
         session.execute(update(tables.Parked).where(*_is(box, failure.position)).values(newer))
@@ -199,6 +219,7 @@ def _patiently(call: Callable[[], Found], stopping: threading.Event) -> Found | 
 def _persistently(call: Callable[[], Found], stopping: threading.Event) -> Found | None:
     """The same, tried once even if we are to stop: for what has been claimed."""
     while True:
+        watchdog.go_on()
         try:
             return call()
         except inbox.FAULTLESS as error:

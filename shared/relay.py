@@ -13,7 +13,7 @@ import pika
 from pika.adapters.select_connection import SelectConnection
 from sqlalchemy import select, text, update
 
-from shared import database, envelope, failpoints, logs, outbox, tables
+from shared import database, envelope, failpoints, logs, metrics, outbox, tables, watchdog
 
 BATCH = 100
 CONFIRM_SECONDS = 10.0
@@ -45,6 +45,7 @@ class Relay:
         published = 0
         batch = BATCH
         while batch == BATCH:
+            watchdog.go_on()
             batch = self._publish_batch()
             published += batch
         return published
@@ -65,6 +66,7 @@ class Relay:
             self.publisher.publish(batch)
             failpoints.reach("relay.confirmed")
             session.execute(update(tables.LogHead).values(published=batch[-1].position))
+        metrics.child(metrics.PUBLISHED, self.service).inc(len(batch))
         log.debug("published", service=self.service, position=batch[-1].position, events=len(batch))
         return len(batch)
 

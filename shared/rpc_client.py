@@ -10,7 +10,7 @@ from typing import Any
 import amqp
 import kombu
 
-from shared import config, rpc_wire
+from shared import config, metrics, rpc_wire
 
 BROKEN = (amqp.AMQPError, OSError)
 CONNECT_SECONDS = 3.0
@@ -61,19 +61,37 @@ class BlockingClient:
         :raises Unavailable: if there is no such service, no broker, or no answer in time
         :raises RemoteBug: if the service failed in another way
         """
-        deadline = rpc_wire.deadline_after(timeout)
         called = f"{service}.{method}"
+        with metrics.calling(called):
+            return rpc_wire.read_reply(self._in_turn(service, called, arguments, timeout), called=called)
+
+    def stands(self) -> bool:
+        """Whether RabbitMQ lets us connect, or has done so and not ended it."""
+        deadline = rpc_wire.deadline_after(CONNECT_SECONDS)
+        if not self._turn.acquire(timeout=_left(deadline)):
+            return False
+        try:
+            self._connected(deadline)
+        except BROKEN:
+            self._disconnect()
+            self._broker.maybe_switch_next()
+            return False
+        finally:
+            self._turn.release()
+        return True
+
+    def _in_turn(self, service: str, called: str, arguments: dict[str, Any], timeout: float) -> amqp.Message:
+        deadline = rpc_wire.deadline_after(timeout)
         if not self._turn.acquire(timeout=_left(deadline)):
             raise rpc_wire.unavailable(service)
         try:
-            answer = self._ask(called, arguments, deadline)
+            return self._ask(called, arguments, deadline)
         except BROKEN as error:
             self._disconnect()
             self._broker.maybe_switch_next()
             raise rpc_wire.unavailable(service) from error
         finally:
             self._turn.release()
-        return rpc_wire.read_reply(answer, called=called)
 
     def close(self) -> None:
         with self._turn:

@@ -20,7 +20,7 @@ log = logs.logger(__name__)
 STOP_SECONDS = 15.0  # more than the longest call takes, which waits for Stripe
 LOOK_SECONDS = 0.1
 
-_running: list[Any] = []  # the runner, while its services answer
+_running: list[Any] = []  # the runner, while its services answer and nobody has asked it to stop
 
 
 def green() -> None:
@@ -28,6 +28,9 @@ def green() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
         import eventlet
+
+    # Before anything is green: a real thread reads the figures, and must not meet a green lock there.
+    import prometheus_client  # noqa: F401
 
     eventlet.monkey_patch()
 
@@ -96,6 +99,7 @@ def _run(runner: Any) -> list[Exception]:
     def on_signal(number: int, _frame: Any) -> None:
         # It interrupts anything, so it only leaves a note, and a timer in case nobody ever reads the note.
         signals.append(number)
+        _running.clear()
         if len(signals) == 1:
             last_resort.start()
 
@@ -105,7 +109,8 @@ def _run(runner: Any) -> list[Exception]:
         runner.start()
     except OSError as error:  # such as an address that is in use
         return [error]
-    _running.append(runner)
+    if not signals:
+        _running.append(runner)
     lives = [eventlet.spawn(_death_of, container) for container in runner.containers]
     while not signals and not any(life.dead for life in lives):
         eventlet.sleep(LOOK_SECONDS)

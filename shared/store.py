@@ -20,6 +20,10 @@ class VersionConflict(Exception):
     """Somebody else appended to the stream meanwhile; `shared.doors` and `shared.inbox` try again."""
 
 
+class EffectRefused(Exception):
+    """In a transaction that may write read models only, something wanted to write more than these."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshots(Generic[S]):
     """
@@ -110,6 +114,7 @@ def append(session: Session, loaded: Loaded[S], aggregate: Aggregate[S], facts: 
     """
     if not facts:
         return loaded
+    refuse_effect(session, "append an event")
     added = link(session, loaded.stream, loaded.version, loaded.hash, facts)
     _move_head(session, loaded.version, added[-1])
     insert_events(session, added, aggregate.catalogue)
@@ -141,6 +146,7 @@ def link(
 
 def insert_events(session: Session, added: Sequence[events.Recorded], catalogue: events.Catalogue) -> None:
     """One statement for the events, one for those of them that are public; only these wake the worker."""
+    refuse_effect(session, "append an event")
     bulk.insert(session, tables.Event, [vars(event) for event in added])
     public = [event for event in added if event.name in catalogue.public]
     if public:
@@ -154,6 +160,17 @@ def insert_events(session: Session, added: Sequence[events.Recorded], catalogue:
 def notify(session: Session, channel: str) -> None:
     """Wake who listens, when this transaction commits."""
     session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
+
+
+def allow_read_models_only(session: Session) -> None:
+    """From here to its end the transaction neither appends events nor adds jobs: see `refuse_effect`."""
+    session.info["read_models_only"] = True
+
+
+def refuse_effect(session: Session, what: str) -> None:
+    """:raises EffectRefused: if the transaction may write read models only"""
+    if session.info.get("read_models_only"):
+        raise EffectRefused(f"it wanted to {what}")
 
 
 def recorded(row: tables.Event) -> events.Recorded:

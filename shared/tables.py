@@ -143,7 +143,10 @@ class Parked(Kernel):
 
 
 class Discarded(Kernel):
-    """Parked events that operations decided to pass over: which, who, and why."""
+    """
+    Parked events that operations decided to pass over: which, who, and why. `replay_id`: the replay that has applied
+    it after all.
+    """
 
     __tablename__ = "discarded"
 
@@ -157,6 +160,28 @@ class Discarded(Kernel):
     reason: Mapped[str]
     actor: Mapped[str]
     discarded_at: Mapped[datetime]
+    replay_id: Mapped[int | None]
+
+
+class Replay(Kernel):
+    """
+    A selection of a producer's events that operations had applied: who, why, and how far it came. One that has not
+    ended goes on when the same selection, known by its sum, is replayed again.
+    """
+
+    __tablename__ = "replays"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    producer: Mapped[str]
+    mode: Mapped[str]
+    selection: Mapped[bytes]
+    events: Mapped[int]
+    applied: Mapped[int]
+    position: Mapped[int]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class Command(Kernel):

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
-from shared import consumer, database, inbox, jobs, logs, outbox, parking, relay
+from shared import consumer, database, inbox, jobs, logs, metrics, outbox, parking, relay, watchdog
 
 POLL_SECONDS = 2.0
 REDRIVE_SECONDS = 60.0
@@ -44,6 +44,7 @@ class Worker:
     def __init__(self, work: Work, home: database.Database, amqp_uri: str) -> None:
         self.work = work
         self.database = home
+        self.amqp_uri = amqp_uri
         self.relay = relay.Relay(home, work.service, amqp_uri)
         self.runner = jobs.Runner(home, work.jobs)
         self.consumers = [consumer.Consumer(inbox.Inbox(home, work.service, hears), amqp_uri) for hears in work.hears]
@@ -81,8 +82,16 @@ class Worker:
     def is_connected(self) -> bool:
         return not self.away()
 
+    def stuck(self) -> list[str]:
+        """The threads that will not go on by themselves; none of a worker that stops."""
+        return [] if self.stopping.is_set() else watchdog.stuck(self._threads)
+
     def _thread(self, name: str, run: Callable[[], None]) -> None:
-        thread = threading.Thread(target=run, name=f"{self.work.service} {name}", daemon=True)
+        def live() -> None:
+            watchdog.go_on()
+            run()
+
+        thread = threading.Thread(target=live, name=f"{self.work.service} {name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -99,8 +108,9 @@ class Worker:
 
     def _repeat(self, channel: str, once: Callable[[], Any]) -> None:
         """Run at each ring of the bell, and every few seconds in case a ring was lost."""
-        bell, failures = self.bells[channel], 0
+        bell, failures, work = self.bells[channel], 0, f"{self.work.service} {channel}"
         while not self.stopping.is_set():
+            watchdog.go_on()
             bell.clear()
             try:
                 once()
@@ -108,36 +118,46 @@ class Worker:
             except (*database.TRANSIENT, relay.BrokerAway) as error:
                 failures += 1
                 self.sequenced.clear()
-                log.warning("a part is away", work=f"{self.work.service} {channel}", error=type(error).__name__)
+                log.warning("a part is away", work=work, error=type(error).__name__)
+                metrics.work_failed(work, "away")
             except Exception:
                 failures += 1
-                log.exception("worker failed", work=f"{self.work.service} {channel}")
+                log.exception("worker failed", work=work)
+                metrics.work_failed(work, "bug")
             if failures:
                 self.stopping.wait(consumer.backoff_seconds(failures))
             else:
                 bell.wait(POLL_SECONDS)
 
     def _watch(self, timer: Timer) -> None:
+        watchdog.go_on(rest_seconds=timer.every_seconds)
         while not self.stopping.wait(timer.every_seconds):
+            watchdog.go_on()
             try:
                 timer.run(self.database)
             except database.TRANSIENT as error:
                 log.warning("a part is away", timer=timer.name, error=type(error).__name__)
+                metrics.work_failed(f"{self.work.service} {timer.name}", "away")
             except Exception:
                 log.exception("timer failed", timer=timer.name)
+                metrics.work_failed(f"{self.work.service} {timer.name}", "bug")
+            watchdog.go_on(rest_seconds=timer.every_seconds)
 
     def _redrive(self, box: inbox.Inbox) -> None:
         """Again and again: while releases change, an older worker may park an event after we have started."""
         while not self.stopping.is_set():
+            watchdog.go_on()
             try:
                 parking.redrive_unreadable(box, self.stopping)
             except Exception:
                 log.exception("worker failed", work=f"{self.work.service} parked")
+                metrics.work_failed(f"{self.work.service} parked", "bug")
             self.stopping.wait(REDRIVE_SECONDS)
 
     def _listen(self) -> None:
         """Ring the bells on NOTIFY. The polls are the floor, so a lost connection costs a delay and nothing more."""
         while not self.stopping.is_set():
+            watchdog.go_on()
             try:
                 self._listen_once()
             except psycopg2.Error as error:
@@ -154,6 +174,7 @@ class Worker:
             for bell in self.bells.values():
                 bell.set()
             while not self.stopping.is_set():
+                watchdog.go_on()
                 if select.select([connection], [], [], 1.0)[0]:
                     connection.poll()
                 while connection.notifies:

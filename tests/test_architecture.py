@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 SERVICES = sorted(path.name for path in (ROOT / "services").iterdir() if (path / "__init__.py").exists())
 
 RPC = ("shared/rpc/*.py", "shared/rpc_wire.py", "shared/rpc_client.py")
+PAGES = ("services/gateway/pages/*.py",)
 GATEWAY = ("services/gateway/*.py", "services/gateway/routes/*.py")
 OUTSIDE = ("ops/*.py", "sandbox/*.py", "sandbox/stripe/*.py")
 DOMAINS = (
@@ -27,7 +28,7 @@ LIBRARIES = {
     "kombu": ("shared/consumer.py", *RPC),
     "amqp": RPC,
     "nameko": (*RPC, "shared/serve.py", "shared/doors.py", "shared/errors.py", "services/*/service.py", *GATEWAY),
-    "eventlet": (*RPC, "shared/serve.py", *GATEWAY, "services/accounts/passwords.py"),
+    "eventlet": (*RPC, "shared/serve.py", "shared/hub.py", *GATEWAY, "services/accounts/passwords.py"),
     "psycopg2": ("shared/worker.py", "sandbox/postgres.py"),
     "alembic": (
         "shared/migrate.py",
@@ -35,8 +36,11 @@ LIBRARIES = {
         "shared/migrations/versions/*.py",
         "services/*/migrations/*.py",
     ),
-    "flask": (*GATEWAY, "sandbox/stripe/*.py"),
+    "flask": (*GATEWAY, *PAGES, "sandbox/stripe/*.py"),
+    "flask_wtf": PAGES,
+    "wtforms": PAGES,
     "marshmallow": GATEWAY,
+    "prometheus_client": ("shared/metrics.py", "shared/gauges.py", "shared/serve.py"),
     "smtplib": ("shared/mail.py",),
     "aiosmtpd": ("sandbox/mail.py",),
     "argon2": ("services/accounts/passwords.py",),

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS: Sequence[str] = ("rpc",)
+DOCUMENTS: Sequence[str] = ("configuration", "errors", "rpc")
 
 
 def render_all() -> dict[Path, str]:

@@ -94,6 +94,8 @@ The answer is `{{"result": …, "error": null}}`, or:
 `exc_type` and `value`, which begins with the code. Where you want all three, enter a class of your own under
 `exc_path` in `nameko.exceptions.registry`: it is built from `exc_args`.
 
+What each code means and what to do about it: [errors](errors.md). The kinds:
+
 | `exc_type` | |
 |---|---|
 | `Invalid` | the call makes no sense as it stands |

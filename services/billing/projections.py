@@ -17,7 +17,7 @@ from services.billing.events import (
     PeriodStarted,
     SubscriptionChanged,
 )
-from shared import clock, database, events, store
+from shared import clock, database, events, rebuilding, store
 
 VERSION = 1
 NOTHING_SCHEDULED = {"scheduled_plan": "", "scheduled_at": None}
@@ -50,6 +50,10 @@ def project(session: Session, _event: events.Recorded, fact: Any) -> None:
 
 SUBSCRIPTION = store.Aggregate(
     catalogue=CATALOGUE, initial=domain.Subscription(), evolve=domain.evolve, project=project
+)
+
+READ_MODELS = rebuilding.ReadModels(
+    version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"subscription": project}
 )
 
 

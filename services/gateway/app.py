@@ -10,6 +10,7 @@ from werkzeug import exceptions
 from werkzeug.routing import BaseConverter
 
 from services.gateway import authentication, description, documentation, edge, problems, routing, settings
+from services.gateway.pages import failures, site
 
 VERSION = "1"
 ABOUT = """\
@@ -69,6 +70,8 @@ def create(
     def open_request() -> None:
         if flask.request.environ["PATH_INFO"].startswith("//"):
             raise exceptions.NotFound  # werkzeug would strip them
+        if flask.request.url_rule is not None:
+            flask.request.environ[edge.ROUTE] = flask.request.url_rule.rule
         flask.g.services = services
         flask.g.authentication = authentication
 
@@ -81,6 +84,7 @@ def create(
         api.register_blueprint(group)
     app.register_blueprint(documentation.pages(api.spec))
 
+    site.install(app, settings)
     _answer_problems(app, settings.public_url)
     app.wsgi_app = edge.Edge(app.wsgi_app, request_seconds=settings.request_seconds)  # type: ignore[method-assign]
     return app
@@ -88,7 +92,10 @@ def create(
 
 def _answer_problems(app: flask.Flask, public_url: str) -> None:
     def answer(exception: Exception) -> werkzeug.Response:
-        return problems.response(problems.from_exception(exception), public_url=public_url)
+        problem = problems.from_exception(exception)
+        if failures.concerns_a_page():
+            return failures.page(problem)
+        return problems.response(problem, public_url=public_url)
 
     app.register_error_handler(Exception, answer)
     app.register_error_handler(exceptions.HTTPException, answer)  # flask-smorest set its own for these

@@ -21,6 +21,7 @@ from shared import clock, context, errors
 
 GATEWAY: Final = context.Actor(kind="service", id="gateway")
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE)
 
 
@@ -61,6 +62,16 @@ class Authentication:
         if match is None:
             raise _unauthenticated("invalid_token", "The Authorization header is not of the form `Bearer <token>`.")
         return self._identify(match[1])
+
+    def identify_session(self, token: str) -> context.Actor:
+        """
+        The person behind a session's token; an API secret is nobody here.
+
+        :raises Problem: 401 `invalid_token`
+        """
+        if not _TOKEN.fullmatch(token) or token.startswith(api_secret.PREFIX):
+            raise _unauthenticated("invalid_token", "This is no session's token.")
+        return self._identify(token)
 
     def forget_secrets(self) -> None:
         """After a revocation by this process; the others hear of it by broadcast."""

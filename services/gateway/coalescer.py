@@ -68,6 +68,11 @@ class Coalescer:
         answer: dict[str, Any] = result
         return answer
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the next batch."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Accept nothing more, and return when everybody has an answer."""
         self._closed = True

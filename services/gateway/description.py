@@ -75,6 +75,7 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         "internal_error": 500,
         "service_unavailable": 503,
         "deadline_passed": 503,
+        "database_unavailable": 503,
     }
     if operation.permission != ANYONE:
         refusals |= {"token_required": 401, "invalid_token": 401}

@@ -16,7 +16,7 @@ from eventlet import wsgi
 from nameko.web import server as nameko_server
 
 from services.gateway import chunks, framing, problems
-from shared import context, ids
+from shared import context, ids, metrics
 
 DISCARD_SECONDS = 2.0
 DISCARD_BYTES = 1_048_576
@@ -126,6 +126,7 @@ class Protocol(nameko_server.HttpOnlyProtocol):  # type: ignore[misc]
         """Refuse what never reaches the app. Of what was sent nothing is repeated."""
         context.enter(context.Context(correlation_id=ids.new("req")))
         self._end()
+        metrics.served_http("(unread)", "(other)", code, 0.0)
         problem = problems.from_status(code, message if code == 400 else None)
         response = problems.response(problem, public_url=self.server.public_url)
         headers = {**response.headers, "Request-Id": context.current().correlation_id, "Connection": "close"}

@@ -72,6 +72,11 @@ def deadline() -> float:
     return math.inf if until is None else until
 
 
+def remaining_seconds() -> float:
+    """How much is left until then."""
+    return max(0.0, deadline() - time.time())
+
+
 class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
     """A group of routes."""
 
@@ -133,7 +138,7 @@ def _door(view: View, operation: description.Operation) -> View:
 
     @functools.wraps(view)
     def door(**arguments: Any) -> werkzeug.Response:
-        _start_the_clock(operation.seconds)
+        start_the_clock(operation.seconds)
         if permission != ANYONE:
             _admit(permission)
         if speaks_json:
@@ -161,7 +166,8 @@ def _door(view: View, operation: description.Operation) -> View:
     return door
 
 
-def _start_the_clock(seconds: float) -> None:
+def start_the_clock(seconds: float) -> None:
+    """Let the services take so long in all."""
     context.enter(replace(context.current(), deadline=min(deadline(), time.time() + seconds)))
 
 
@@ -217,8 +223,12 @@ def _unsupported(detail: str) -> problems.Problem:
     return problems.Problem(status=415, code="unsupported_media_type", detail=detail)
 
 
-def read_body() -> bytes:
-    """The whole body, in the time a client has to send it, however it drips in."""
+def read_body(*, keep: bool = False) -> bytes:
+    """
+    The whole body, in the time a client has to send it, however it drips in.
+
+    :param keep: so that Flask can read it again, as a form
+    """
     seconds = flask.current_app.config["SETTINGS"].socket_seconds
     too_slow = problems.Problem(status=408, code="request_timeout", detail="The body did not arrive in time.")
     started = time.time()
@@ -228,7 +238,7 @@ def read_body() -> bytes:
         flask.request.max_content_length = most + 1  # werkzeug silently leaves out what is beyond
     try:
         with eventlet.Timeout(seconds, too_slow):
-            raw = flask.request.get_data(cache=False)
+            raw = flask.request.get_data(cache=keep)
     except TimeoutError:
         raise too_slow from None
     except (wsgi.ChunkReadError, OSError) as error:

@@ -12,6 +12,13 @@ class Token(fields.String):
         super().__init__(validate=validate.Regexp(r"[A-Za-z0-9_-]{1,64}\Z", error="Not an id."), **options)
 
 
+class Moment(fields.String):
+    """RFC 3339 in UTC, as the services give it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"metadata": {"format": "date-time"}, **options})
+
+
 class Fault(Schema):
     pointer = fields.String(metadata={"description": "JSON pointer to the field of the body"})
     parameter = fields.String(metadata={"description": "name of the query parameter"})
@@ -52,11 +59,10 @@ class Admission(Schema):
     remaining = fields.Integer(required=True)
 
 
-class Moment(fields.String):
-    """RFC 3339 in UTC, as the services give it."""
+class Message(Admission):
+    """A message that was counted, as it was then."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"metadata": {"format": "date-time"}, **options})
+    refunded_at = Moment(metadata={"format": "date-time", "description": "absent if it was not refunded"})
 
 
 class Hidden(fields.String):

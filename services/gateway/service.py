@@ -5,7 +5,7 @@ from typing import Any
 from nameko.dependency_providers import Config
 
 from services.gateway import admissions, app, authentication, coalescer, routes, server
-from shared import clock, rpc
+from shared import clock, metrics, rpc
 
 
 class Gateway:
@@ -33,6 +33,7 @@ class Gateway:
             now=clock.Clock(settings.clock_file).now,
         )
         self.admissions = coalescer.Coalescer(admissions.sender(self.quota), max_waiting=settings.waiting_messages)
+        metrics.MESSAGES_WAITING.set_function(lambda: self.admissions.waiting)
         groups = routes.groups(settings)
         return app.create(settings, services=self, authentication=identification, groups=groups)
 

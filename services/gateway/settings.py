@@ -1,7 +1,9 @@
 """What the gateway is told from outside."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared import config
 
@@ -15,6 +17,12 @@ def _key(text: str) -> bytes:
     if len(key) < 32:
         raise ValueError("it must be at least 32 bytes long")
     return key
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError("it must be an address, as support@example.com")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,17 @@ class Settings:
         parse=config.one_of("live", "test"),
         default="live",
     )
+    support_address: str = config.setting(
+        "SUPPORT_ADDRESS",
+        "whom people write to, as support@example.com; by default support@ the host of PUBLIC_URL",
+        parse=_address,
+        default="",
+    )
     noop_route: bool = config.setting(
         "CHATNESS_NOOP_ROUTE", "whether POST /v1/noop answers, for benchmarks", parse=config.boolean, default=False
     )
+
+    @property
+    def support(self) -> str:
+        """Where mail for the support goes."""
+        return self.support_address or f"support@{urlsplit(self.public_url).hostname}"

@@ -35,8 +35,21 @@ class Item:
 Answer = dict[str, Any] | errors.ServiceError
 
 
-def admit(session: Session, items: Sequence[Item]) -> list[Answer]:
-    """One answer per item, in order: what was counted, or why not. Nothing is written for a refusal."""
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """
+    :param answers: one per item, in order: what was counted, or why not
+    :param admitted: how many were counted now, and not before
+    """
+
+    answers: list[Answer]
+    admitted: int
+
+
+def admit(session: Session, items: Sequence[Item]) -> Decided:
+    """Nothing is written for a refusal."""
+    if not items:
+        return Decided(answers=[], admitted=0)
     pages = boundary.open_pages(session, {item.org_id for item in items})
     known = _known(session, items)
     reasons = _pause_reasons(session, items)
@@ -54,7 +67,7 @@ def admit(session: Session, items: Sequence[Item]) -> list[Answer]:
             answers.append(refusal)
     boundary.write(session, pages.values())
     boundary.insert_messages(session, [_values(message) for message in admitted])
-    return answers
+    return Decided(answers=answers, admitted=len(admitted))
 
 
 def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons: list[str] | None) -> models.Message:
@@ -86,6 +99,8 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons
 def _same(message: models.Message, item: Item) -> dict[str, Any]:
     if message.bot_id != item.bot_id:
         raise errors.Conflict("message_id_reused", "This message id was used before for another bot.")
+    if message.refunded_at is not None:
+        raise errors.Conflict("message_refunded", "This message was refunded; another needs an id of its own.")
     return projections.admission(message)
 
 

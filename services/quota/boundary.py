@@ -17,7 +17,9 @@ from services.quota import ledger, models
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
 from shared import bulk, database, errors, events, store
 
-NOTICES: store.Aggregate[None] = store.Aggregate(catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state)
+UNFOLDED: store.Aggregate[None] = store.Aggregate(
+    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
+)
 
 
 @dataclass
@@ -93,10 +95,19 @@ def write(session: Session, pages: Iterable[Page]) -> None:
     for page in changed:
         notices = [fact for fact in page.facts if not isinstance(fact, LEDGER)]
         if notices:
-            store.append(session, store.head(session, notice_stream(page.month.org_id), NOTICES), NOTICES, notices)
+            _append(session, notice_stream(page.month.org_id), notices)
         page.facts = []
     if changed:
         _save(session, changed)
+
+
+def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
+    """Facts about a month that is over, in its ledger. The org's row is locked, and says nothing of that month."""
+    _append(session, ledger_stream(org_id, period), facts)
+
+
+def _append(session: Session, stream: str, facts: ledger.Facts) -> None:
+    store.append(session, store.head(session, stream, UNFOLDED), UNFOLDED, facts)
 
 
 def insert_messages(session: Session, messages: list[dict[str, object]]) -> None:

@@ -32,6 +32,22 @@ class MessageRecorded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageRefunded:
+    """
+    A message that was counted could not be sent. It stands in the month in which it was counted.
+
+    :param gives_back: whether it counts no more: only while that month, and the count since its last reset, still run
+    """
+
+    name: ClassVar[str] = "quota.MessageRefunded"
+    schema: ClassVar[int] = 1
+
+    message_id: str
+    bot_id: str
+    gives_back: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class LimitChanged:
     """:param carried_over: why an action that resets usage did not: empty, `max_resets` or `earlier_month`"""
 
@@ -88,7 +104,7 @@ class BotsStopped:
 
 @dataclass(frozen=True, kw_only=True)
 class BotsRestarted:
-    """There are messages again. `reason` is month, subscription or credit."""
+    """There are messages again. `reason` is month, subscription, refund or credit."""
 
     name: ClassVar[str] = "quota.BotsRestarted"
     schema: ClassVar[int] = 1
@@ -153,10 +169,10 @@ class BotDeleted:
     bot_id: str
 
 
-LedgerEvent = PeriodOpened | MessageRecorded | LimitChanged | UsageReset
+LedgerEvent = PeriodOpened | MessageRecorded | MessageRefunded | LimitChanged | UsageReset
 Notice = QuotaReset | BotsStopped | BotsRestarted
 RosterEvent = BotCreated | BotRenamed | BotPaused | BotResumed | BotDeleted
 
-LEDGER: tuple[type[events.Event], ...] = (PeriodOpened, MessageRecorded, LimitChanged, UsageReset)
+LEDGER: tuple[type[events.Event], ...] = (PeriodOpened, MessageRecorded, MessageRefunded, LimitChanged, UsageReset)
 PUBLIC: tuple[type[events.Event], ...] = (QuotaReset, BotsStopped, BotsRestarted, BotPaused, BotResumed)
 CATALOGUE = events.Catalogue("quota", [*LEDGER, *PUBLIC, BotCreated, BotRenamed, BotDeleted], public=PUBLIC)

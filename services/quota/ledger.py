@@ -6,6 +6,7 @@ working", and "When you take action on your subscription, your limits reset".
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.quota.events import (
@@ -14,6 +15,7 @@ from services.quota.events import (
     LedgerEvent,
     LimitChanged,
     MessageRecorded,
+    MessageRefunded,
     Notice,
     PeriodOpened,
     QuotaReset,
@@ -53,6 +55,18 @@ class Month:
         return max(0, self.max_resets - self.generation)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A message that was admitted: `used` counted it in this period and generation."""
+
+    message_id: str
+    bot_id: str
+    period: str
+    generation: int
+    recorded_at: datetime
+    refunded: bool
+
+
 Facts = list[LedgerEvent | Notice]
 
 
@@ -71,6 +85,27 @@ def admit(month: Month, *, message_id: str, bot_id: str) -> Facts:
     facts: Facts = [MessageRecorded(message_id=message_id, bot_id=bot_id)]
     if month.remaining == 1:
         facts.append(BotsStopped(org_id=month.org_id, period=month.period, reason="limit"))
+    return facts
+
+
+def refund(month: Month, *, message: Counted, at: datetime, window: timedelta) -> Facts:
+    """
+    Take a message back, once; and say so if there are messages again.
+
+    It gives back to the count that it is part of, and to no later one: a month or a reset began that one at zero.
+
+    :raises Conflict: `refund_window_over`
+    """
+    if message.refunded:
+        return []
+    if at >= message.recorded_at + window:
+        raise errors.Conflict("refund_window_over", f"A message can be refunded for {_minutes(window)} only.")
+    gives_back = (message.period, message.generation) == (month.period, month.generation)
+    facts: Facts = [
+        MessageRefunded(message_id=message.message_id, bot_id=message.bot_id, gives_back=gives_back),
+    ]
+    if gives_back and month.stopped and after(month, facts).remaining > 0:
+        facts.append(BotsRestarted(org_id=month.org_id, period=month.period, reason="refund"))
     return facts
 
 
@@ -142,6 +177,8 @@ def evolve(month: Month, fact: Any) -> Month:
             )
         case MessageRecorded():
             return replace(month, used=month.used + 1)
+        case MessageRefunded():
+            return replace(month, used=month.used - 1) if fact.gives_back else month
         case LimitChanged():
             return replace(
                 month,
@@ -164,6 +201,11 @@ def after(month: Month, facts: Facts) -> Month:
     for fact in facts:
         month = evolve(month, fact)
     return month
+
+
+def _minutes(window: timedelta) -> str:
+    minutes, seconds = divmod(int(window.total_seconds()), 60)
+    return f"{minutes} minutes" if not seconds else f"{int(window.total_seconds())} seconds"
 
 
 def _why_not_reset(month: Month, *, action: str, max_resets: int, effective_period: str) -> str:

@@ -54,6 +54,7 @@ class Message(State):
     used: Mapped[int]
     message_limit: Mapped[int]
     recorded_at: Mapped[datetime]
+    refunded_at: Mapped[datetime | None]
 
 
 class Bot(Views):

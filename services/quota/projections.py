@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.quota import bots, ledger, models
 from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
-from shared import clock, errors, events, personal, store
+from shared import clock, errors, events, personal, rebuilding, store
 
 VERSION = 1
 
@@ -27,6 +27,10 @@ def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
 
 
 ROSTER = store.Aggregate(catalogue=CATALOGUE, initial=bots.Roster(), evolve=bots.evolve, project=project_bot)
+
+READ_MODELS = rebuilding.ReadModels(
+    version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"bots": project_bot}
+)
 
 
 def roster_stream(org_id: str) -> str:
@@ -64,6 +68,12 @@ def admission(row: models.Message) -> dict[str, Any]:
         "credits_remaining": 0,
         "remaining": max(0, row.message_limit - row.used),
     }
+
+
+def message(row: models.Message) -> dict[str, Any]:
+    """The answer of its admission, and when it was refunded, if it was."""
+    refunded = {"refunded_at": clock.rfc3339(row.refunded_at)} if row.refunded_at else {}
+    return {**admission(row), **refunded}
 
 
 def bot(session: Session, org_id: str, bot_id: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import re
 import time
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -10,13 +12,30 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services import access
-from services.quota import admissions, bots, boundary, models, projections
-from shared import context, database, doors, errors, failpoints, ids, logs, personal, revisions, rpc, store
+from services.quota import admissions, bots, boundary, models, projections, refunds
+from shared import (
+    context,
+    database,
+    doors,
+    errors,
+    failpoints,
+    ids,
+    logs,
+    metrics,
+    personal,
+    revisions,
+    rpc,
+    store,
+)
 
 log = logs.logger(__name__)
 
 MOST_ITEMS = 256
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
+    return {}
 
 
 class QuotaService(doors.Service):
@@ -30,8 +49,8 @@ class QuotaService(doors.Service):
         :param items: `{"message_id", "bot_id", "org_id"}` each, 256 at most; without `org_id` in the actor's org. The
             gateway's carry `actor` and `deadline` instead, because it asks for others
         :returns: for each item `{"admitted": what get_message gives}` or `{"refused": {"kind", "code", "message",
-            "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_limit_reached`,
-            `org_not_ready`, `org_required`, `service_unavailable`. A refusal is decided anew when asked again
+            "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_refunded`,
+            `message_limit_reached`, `org_not_ready`, `org_required`, `service_unavailable`. A refusal is decided anew when asked again
         :raises Invalid: `invalid_items` if one of them is none; then none was looked at
         """
         ours = self.actor.id == access.GATEWAY
@@ -49,10 +68,16 @@ class QuotaService(doors.Service):
     def _admit(self, items: list[admissions.Item]) -> list[admissions.Answer]:
         refusals = {index: refusal for index, item in enumerate(items) if (refusal := self._refusal(item))}
         allowed = [item for index, item in enumerate(items) if index not in refusals]
-        with self.house.database.begin(deadline=context.current().deadline) as session:
-            answers = iter(admissions.admit(session, allowed) if allowed else [])
+        with (
+            metrics.ADMISSION_SECONDS.time(),
+            self.house.database.begin(deadline=context.current().deadline) as session,
+        ):
+            decided = admissions.admit(session, allowed)
         failpoints.reach("admission.committed")
-        return [refusals[index] if index in refusals else next(answers) for index in range(len(items))]
+        answers = iter(decided.answers)
+        together = [refusals[index] if index in refusals else next(answers) for index in range(len(items))]
+        _count(together, decided.admitted)
+        return together
 
     def _admit_alone(self, item: admissions.Item) -> admissions.Answer:
         try:
@@ -75,13 +100,27 @@ class QuotaService(doors.Service):
         """
         Whether a message was counted, with the answer that it got.
 
-        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`
+        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`, and `refunded_at` of
+            one that was refunded
         :raises NotFound: `unknown_message`
         """
         row = session.get(models.Message, (self.actor.org_id, message_id))
         if row is None:
             raise errors.NotFound("unknown_message", "No such message was counted.")
-        return projections.admission(row)
+        return projections.message(row)
+
+    @doors.command("messages:refund", answer=_nothing)
+    def refund_message(self, session: Session, message_id: str) -> dict[str, str]:
+        """
+        Take back a message that could not be sent; a repeat changes nothing.
+
+        :returns: `{}`
+        :raises NotFound: `unknown_message`
+        :raises Conflict: `refund_window_over`
+        """
+        window = timedelta(seconds=self.house.settings.refund_seconds)
+        refunds.refund(session, self.actor.org_id, message_id, window=window)
+        return {}
 
     @doors.query("usage:read")
     def get_usage(self, session: Session) -> dict[str, Any]:
@@ -173,7 +212,7 @@ class QuotaService(doors.Service):
         page = self._page(session)
         return self._decide(session, bot_id, partial(bots.resume, bot_id=bot_id, limit=page.bot_limit))
 
-    @doors.command("bots:write", answer=lambda _session, **_ids: {})
+    @doors.command("bots:write", answer=_nothing)
     def delete_bot(self, session: Session, bot_id: str) -> dict[str, str]:
         """
         :returns: `{}`
@@ -227,6 +266,14 @@ def _item_of_another(item: dict[str, Any]) -> admissions.Item:
         actor=context.Actor.from_json(item["actor"]),
         deadline=item.get("deadline"),
     )
+
+
+def _count(answers: list[admissions.Answer], admitted: int) -> None:
+    refused = [answer.code for answer in answers if isinstance(answer, errors.ServiceError)]
+    outcomes = Counter({"admitted": admitted, "repeated": len(answers) - len(refused) - admitted}) + Counter(refused)
+    for outcome, messages in outcomes.items():
+        metrics.child(metrics.ADMISSIONS, outcome).inc(messages)
+    metrics.ADMISSION_BATCH.observe(len(answers))
 
 
 def _answer(answer: admissions.Answer) -> dict[str, Any]:

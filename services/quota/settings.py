@@ -13,3 +13,9 @@ class Settings:
         parse=config.url("postgresql+psycopg2"),
         secret=True,
     )
+    refund_seconds: int = config.setting(
+        "QUOTA_REFUND_SECONDS",
+        "how long after its admission a message may be refunded",
+        parse=config.whole(0, 86_400),
+        default=900,
+    )

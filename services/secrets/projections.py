@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
 from services.secrets.events import CATALOGUE, SecretCreated, SecretRevoked
-from shared import clock, database, errors, events, personal, store
+from shared import clock, database, errors, events, personal, rebuilding, store
 
 VERSION = 1
 
@@ -32,6 +32,10 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
 
 
 SECRET = store.Aggregate(catalogue=CATALOGUE, initial=domain.Secret(), evolve=domain.evolve, project=project)
+
+READ_MODELS = rebuilding.ReadModels(
+    version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"secret": project}
+)
 
 
 def stream(org_id: str, secret_id: str) -> str:

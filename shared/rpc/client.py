@@ -13,7 +13,7 @@ import kombu
 from eventlet.event import Event
 from nameko.extensions import DependencyProvider, SharedExtension
 
-from shared import logs, rpc_wire
+from shared import logs, metrics, rpc_wire
 from shared.rpc import publisher
 from shared.rpc.consumer import Consumer
 from shared.rpc.publisher import Publisher
@@ -96,9 +96,13 @@ class Client(DependencyProvider):  # type: ignore[misc]
         return Remote(self.service, self.call)
 
     def call(self, method: str, arguments: dict[str, Any], timeout_seconds: float) -> Any:
+        called = f"{self.service}.{method}"
+        with metrics.calling(called):
+            return rpc_wire.read_reply(self._ask(called, arguments, timeout_seconds), called=called)
+
+    def _ask(self, called: str, arguments: dict[str, Any], timeout_seconds: float) -> amqp.Message:
         deadline = rpc_wire.deadline_after(timeout_seconds)
         too_late = publisher.Undelivered("no answer in time")
-        called = f"{self.service}.{method}"
         try:
             with (
                 eventlet.Timeout(deadline - time.time(), too_late),
@@ -110,11 +114,10 @@ class Client(DependencyProvider):  # type: ignore[misc]
                 )
                 settle = partial(self._settle, correlation_id, patience)
                 self.publisher.publish(request, routing_key=called, settle=settle, mandatory=True)
-                message = answer.wait()
+                return answer.wait()
         except publisher.Undelivered as error:
             log.warning("call not answered", method=called, reason=str(error))
             raise rpc_wire.unavailable(self.service) from error
-        return rpc_wire.read_reply(message, called=called)
 
     def _settle(self, correlation_id: str, patience: eventlet.Timeout, failure: Exception | None) -> None:
         patience.cancel()

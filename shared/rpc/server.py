@@ -14,7 +14,7 @@ from eventlet.event import Event
 from nameko.exceptions import ContainerBeingKilled, MethodNotFound
 from nameko.extensions import DependencyProvider
 
-from shared import context, errors, logs, rpc_wire
+from shared import context, errors, logs, metrics, rpc_wire
 from shared.rpc.arguments import Arguments
 from shared.rpc.consumer import Consumer
 from shared.rpc.publisher import ForeignPublisher, Publisher, Undelivered
@@ -82,18 +82,19 @@ class Requests(nameko.rpc.RpcConsumer):  # type: ignore[misc]
         except (TypeError, ValueError, RecursionError):
             exc_info = sys.exc_info()
             reply = rpc_wire.reply(correlation_id=correlation_id, error=rpc_wire.INTERNAL_ERROR)
-        _log_call(message, exc_info)
+        _tell(message, exc_info)
         self._send(reply, message)
         self.queue_consumer.ack(message)
         return result, exc_info
 
     def _called(self, message: amqp.Message) -> "Door":
+        called = message.delivery_info["routing_key"]
         try:
-            return self.get_provider_for_method(message.delivery_info["routing_key"])  # type: ignore[no-any-return]
+            door: Door = self.get_provider_for_method(called)
         except MethodNotFound:
-            raise errors.Invalid(
-                "unknown_method", f"{message.delivery_info['routing_key']} does not exist."
-            ) from None
+            raise errors.Invalid("unknown_method", f"{called} does not exist.") from None
+        message.delivery_info["known"] = called
+        return door
 
     def _send(self, reply: amqp.Message, request: amqp.Message) -> None:
         """On the exchange on which the request came: a foreign caller hears on no other."""
@@ -169,10 +170,12 @@ def _shown(exc_info: Any) -> dict[str, Any] | None:
     return rpc_wire.INTERNAL_ERROR
 
 
-def _log_call(message: amqp.Message, exc_info: Any) -> None:
+def _tell(message: amqp.Message, exc_info: Any) -> None:
     fault = exc_info[1] if exc_info else None
     method = message.delivery_info["routing_key"]
-    milliseconds = round((time.monotonic() - message.delivery_info["received_at"]) * 1000, 1)
+    seconds = time.monotonic() - message.delivery_info["received_at"]
+    milliseconds = round(seconds * 1000, 1)
+    metrics.served_rpc(message.delivery_info.get("known", "(unknown)"), fault, seconds)
     if fault is None:
         log.debug("call answered", method=method, milliseconds=milliseconds, code="ok")
     elif isinstance(fault, errors.Unavailable):

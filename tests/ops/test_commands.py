@@ -13,6 +13,9 @@ class TestUsage:
         "words",
         [
             "parked redrive",
+            "replay --from billing --to quota",
+            "replay --from billing --max 1",
+            "replay --from billing --to quota --max 1 --positions 1-2",
             "parked discard quota/billing/1",
             "parked discard --reason because",
             "deadletters requeue",

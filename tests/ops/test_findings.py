@@ -9,13 +9,14 @@ from ops import exits, findings, rabbitmq, sights
 from ops.consumers import Consumer, Queues
 from ops.findings import Finding
 from ops.looks import Away
+from shared import figures
 from tests.ops.test_operations_page import check
 
 pytestmark = pytest.mark.pure
 
-LOG = sights.Log(epoch="e", head=7, unsequenced=0, unsequenced_seconds=0, unpublished=0, unpublished_seconds=0)
-JOBS = sights.Jobs(waiting=2, running=1, failed=0, overdue_seconds=0)
-APPLIED = sights.Inbox(epoch="e", position=7, hash=b"h")
+LOG = figures.Log(epoch="e", head=7, unsequenced=0, unsequenced_seconds=0, unpublished=0, unpublished_seconds=0)
+JOBS = figures.Jobs(waiting=2, running=1, failed=0, overdue_seconds=0)
+APPLIED = figures.Inbox(epoch="e", position=7, hash=b"h")
 
 
 def process(role: str, **changes: Any) -> sights.Process:
@@ -33,7 +34,7 @@ def consumer(**changes: Any) -> Consumer:
     lag = sights.Lag(events=0, seconds=0, known=True, same_epoch=True)
     queues = Queues(queue=rabbitmq.Queue("quota.from.billing", 0, 1), dead=0)
     values = {"service": "quota", "producer": "billing", "queues": queues, "applied": APPLIED, "lag": lag}
-    return Consumer(**(values | {"parked": sights.Parked()} | changes))
+    return Consumer(**(values | {"parked": figures.Parked()} | changes))
 
 
 def said(found: Any) -> list[tuple[str, str]]:
@@ -146,7 +147,7 @@ class TestOfConsumer:
 
 class TestOfParked:
     def test_counts_and_says_how_to_go_on(self):
-        parked = {"billing": sights.Parked(events=3, streams=1, unreadable=1)}
+        parked = {"billing": figures.Parked(events=3, streams=1, unreadable=1)}
 
         (found,) = findings.of_parked({"quota": sight(parked=parked)})
 
@@ -219,7 +220,7 @@ class TestOfBroker:
 
 class TestNext:
     def test_is_a_command_that_exists(self):
-        parked = {"billing": sights.Parked(events=1, streams=1)}
+        parked = {"billing": figures.Parked(events=1, streams=1)}
         jobs = dataclasses.replace(JOBS, failed=1)
         overdue = dataclasses.replace(JOBS, overdue_seconds=999)
         ill = {"quota": sight(parked=parked, jobs=jobs), "accounts": sight(jobs=overdue)}

@@ -10,8 +10,10 @@ import pytest
 from services import access
 from services.billing.events import SubscriptionChanged
 from services.quota import service, worker
+from services.quota.settings import Settings
 from shared import context, database, doors, envelope
 
+SETTINGS = Settings(database_url="")  # the house has its database already
 OWNER = context.Actor(kind="person", id="acc_1", org_id="org_1", role="owner")
 GATEWAY = context.Actor(kind="service", id="gateway")
 
@@ -71,7 +73,7 @@ def make_quota(open_database: Callable[[str], database.Database]) -> Callable[..
         home = home or open_database("quota")
         quota = Quota(home, service.QuotaService())
         quota.doors.house = doors.House(
-            database=home, authorise=access.check, fingerprint_key=b"k" * 32, settings=None
+            database=home, authorise=access.check, fingerprint_key=b"k" * 32, settings=SETTINGS
         )
         return quota
 

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from services.quota.events import (
     BotsStopped,
     LimitChanged,
     MessageRecorded,
+    MessageRefunded,
     PeriodOpened,
     QuotaReset,
     UsageReset,
@@ -58,6 +61,63 @@ class TestAdmit:
     def test_refuses_when_a_smaller_limit_came_meanwhile(self):
         with pytest.raises(errors.LimitReached):
             ledger.admit(month(limit=10, used=50), message_id="msg_51", bot_id="bot_1")
+
+
+SENT_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
+WINDOW = timedelta(minutes=15)
+
+
+def message(**changes):
+    counted = {"message_id": "msg_1", "bot_id": "bot_1", "period": "2026-11", "generation": 0}
+    return ledger.Counted(**({**counted, "recorded_at": SENT_AT, "refunded": False} | changes))
+
+
+def refund(state, refunded, *, after=timedelta(minutes=1)):
+    return ledger.refund(state, message=refunded, at=SENT_AT + after, window=WINDOW)
+
+
+class TestRefund:
+    def test_gives_a_message_back_to_the_month_that_counted_it(self):
+        facts = refund(month(used=7), message())
+
+        assert facts == [MessageRefunded(message_id="msg_1", bot_id="bot_1", gives_back=True)]
+        assert ledger.after(month(used=7), facts).used == 6
+
+    def test_lets_bots_run_again_when_the_month_had_ended_at_its_limit(self):
+        ended = month(limit=10, used=10, stopped=True)
+
+        facts = refund(ended, message())
+
+        assert facts[1:] == [BotsRestarted(org_id="org_1", period="2026-11", reason="refund")]
+        assert not ledger.after(ended, facts).stopped
+
+    def test_leaves_bots_stopped_when_a_smaller_limit_is_still_used_up(self):
+        assert len(refund(month(limit=10, used=50, stopped=True), message())) == 1
+
+    @pytest.mark.parametrize(
+        "later",
+        [month(used=7, generation=1), month(used=7, period="2026-12"), month(used=10, stopped=True, generation=1)],
+        ids=["a reset", "another month", "a reset, and all used since"],
+    )
+    def test_gives_nothing_back_to_a_count_that_began_anew_since(self, later):
+        facts = refund(later, message())
+
+        assert facts == [MessageRefunded(message_id="msg_1", bot_id="bot_1", gives_back=False)]
+        assert ledger.after(later, facts) == later
+
+    def test_is_said_once(self):
+        assert refund(month(used=7), message(refunded=True)) == []
+
+    def test_takes_its_time_until_the_window_closes(self):
+        in_time = refund(month(used=7), message(), after=WINDOW - timedelta(microseconds=1))
+        with pytest.raises(errors.Conflict) as refused:
+            refund(month(used=7), message(), after=WINDOW)
+
+        assert in_time[0].gives_back
+        assert (refused.value.code, "15 minutes" in refused.value.message) == ("refund_window_over", True)
+
+    def test_of_what_is_refunded_already_is_no_refusal_after_the_window(self):
+        assert refund(month(used=7), message(refunded=True), after=WINDOW) == []
 
 
 class TestTurn:
@@ -135,6 +195,7 @@ class TestFollowSubscription:
 steps = st.lists(
     st.one_of(
         st.just(("message",)),
+        st.tuples(st.just("refund"), st.integers(0, 60)),
         st.tuples(st.just("turn"), st.sampled_from(["2026-10", "2026-11", "2026-12", "2027-01"])),
         st.tuples(
             st.just("change"),
@@ -150,7 +211,7 @@ steps = st.lists(
 class TestWhateverHappens:
     @given(steps)
     def test_no_message_is_admitted_beyond_the_limit_and_stopped_tells_the_truth(self, story):
-        state, version = month(limit=5), 1
+        state, version, sent = month(limit=5), 1, []
         for step in story:
             before = state
             if step[0] == "message":
@@ -160,7 +221,13 @@ class TestWhateverHappens:
                     assert state.used >= state.limit
                     continue
                 state = ledger.after(state, facts)
+                sent.append(message(period=state.period, generation=state.generation))
                 assert state.used <= state.limit
+            elif step[0] == "refund":
+                if sent:
+                    state = ledger.after(state, refund(state, sent.pop(step[1] % len(sent))))
+                assert 0 <= before.used - state.used <= 1
+                assert state.used >= 0
             elif step[0] == "turn":
                 state = ledger.after(state, ledger.turn(state, period=step[1]))
                 assert state.period >= before.period

@@ -23,11 +23,14 @@ def test_row_and_ledger_agree_after_any_story(quota, seed):
     bot_id = quota.tell("create_bot", name="Anna")["id"]
     version, admitted = 1, set()
     for step in range(STEPS):
-        match chance.choice(["send", "send", "send", "change", "clock", "back", "pause", "turn"]):
+        match chance.choice(["send", "send", "send", "refund", "change", "clock", "back", "pause", "turn"]):
             case "send":
                 ids = [f"msg_{chance.randrange(step + 5)}" for _ in range(chance.randrange(1, 40))]
                 answers = quota.send(bot_id, *ids)
                 admitted |= {id for id, code in zip(ids, codes(answers), strict=True) if code == "admitted"}
+            case "refund":
+                with contextlib.suppress(errors.Conflict, errors.NotFound):
+                    quota.tell("refund_message", message_id=f"msg_{chance.randrange(step + 5)}")
             case "change":
                 version += chance.choice([0, 1, 1, 2])
                 action = chance.choice(["upgraded", "downgraded", "renewed", "corrected"])

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sandbox.postgres import PostgresServer
-from shared import database, envelope, events, inbox, outbox, store, tables
+from shared import database, envelope, events, inbox, outbox, replay, store, tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +161,19 @@ class Listener:
         self.failing(fact, event)
         session.execute(insert(Heard).values(stream=event.stream, version=event.version, by=fact.by))
 
+    def on_total(self, session: Session, fact: Added, event: envelope.Envelope) -> None:
+        """Writes a whole row of a read model, as the last event has it, and nothing else."""
+        self.failing(fact, event)
+        row = postgresql.insert(Total).values(stream=event.stream, total=fact.by)
+        session.execute(row.on_conflict_do_update(index_elements=["stream"], set_={"total": fact.by}))
+
+    @property
+    def totals(self) -> inbox.Inbox:
+        """One that keeps a read model, which can be applied again."""
+        return inbox.Inbox(
+            self.home, "listening", inbox.Hears(CATALOGUE, {Added: self.on_total}, repeatable=frozenset({Added}))
+        )
+
     @property
     def hears(self) -> inbox.Hears:
         return inbox.Hears(CATALOGUE, {Added: self.on_added})
@@ -183,6 +196,17 @@ class Listener:
     def row(self) -> tables.Inbox:
         found: tables.Inbox = row_of(self.home, tables.Inbox, "counting")
         return found
+
+
+def replay_all(box: inbox.Inbox, log: database.Database, mode: Any) -> int:
+    """All of the log that is parked and discarded, or all that was applied; gives how many events were applied."""
+    events = read_log(log)
+    record = replay.begin(box, mode=mode, selection=b"all", events=len(events), actor="ada", reason="a test")
+    if mode == "again":
+        streams, positions = {event.stream for event in events}, [event.position for event in events]
+        return replay.apply_again(box, log, streams, positions, record)
+    done = [replay.apply_missing(box, event, record, overtaken=True) for event in events]
+    return done.count(replay.Done.APPLIED)
 
 
 def places(log: list[envelope.Envelope]) -> list[tuple[str, int]]:

@@ -7,6 +7,8 @@ Programs that end in the middle of something, to be run as processes of their ow
         redrives a parked stream, and is killed while it handles the event of a version
     python -m tests.shared.kernel_programs redrive_unreadable DATABASE_URL VERSION
         the same at a worker's start, with a release that can read everything
+    python -m tests.shared.kernel_programs replay DATABASE_URL LOG_URL MODE AT
+        replays all of a log, and is killed when so many batches are applied
     python -m tests.shared.kernel_programs add DATABASE_URL STREAM
         appends an event, and is killed when it is committed
     python -m tests.shared.kernel_programs job DATABASE_URL
@@ -22,7 +24,7 @@ import threading
 from pathlib import Path
 from typing import Any, Never
 
-from shared import clock, database, envelope, jobs, parking
+from shared import clock, database, envelope, failpoints, jobs, parking
 from tests.shared import kernel
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,11 @@ def redrive(home: database.Database, stream: str, version: str) -> None:
 
 def redrive_unreadable(home: database.Database, version: str) -> None:
     parking.redrive_unreadable(kernel.Listener(home, _dying_at(version)).inbox, threading.Event())
+
+
+def replay_all(home: database.Database, log_url: str, mode: str, at: str) -> None:
+    failpoints.arm("replay.committed", at=int(at))
+    kernel.replay_all(kernel.Listener(home).totals, database.Database(log_url, clock.Clock()), mode)
 
 
 def _dying_at(version: str) -> Any:
@@ -83,6 +90,7 @@ if __name__ == "__main__":
         "take": take,
         "redrive": redrive,
         "redrive_unreadable": redrive_unreadable,
+        "replay": replay_all,
         "add": add,
         "job": job,
     }

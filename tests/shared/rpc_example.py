@@ -3,7 +3,7 @@
 Services to run in a process of their own, because eventlet patches all of a process: `example`, at whose doors the
 tests knock, and `front`, which calls it.
 
-    python -m tests.shared.rpc_example AMQP_URI SERVICE...
+    python -m tests.shared.rpc_example AMQP_URI HEALTH_PORT SERVICE...
 """
 
 from shared import serve
@@ -17,7 +17,7 @@ from typing import Any
 import eventlet
 from nameko.extensions import DependencyProvider
 
-from shared import context, errors, logs, rpc
+from shared import context, errors, health, hub, logs, rpc
 from shared.rpc.client import Replies
 
 calls: list[str] = []
@@ -176,10 +176,13 @@ def announce() -> None:
 if __name__ == "__main__":
     logs.configure("example", level="DEBUG")
     eventlet.spawn(announce)
+    our_hub = hub.Hub()
+    our_hub.start()
+    health.serve(int(sys.argv[2]), {"rpc": serve.ready}, stuck=our_hub.stuck, spawn=our_hub.spawn)
     services = {service.name: service for service in (Example, Front, Listener, Mortal, Unlucky)}
     sys.exit(
         serve.serve(
-            [services[name] for name in sys.argv[2:]],
+            [services[name] for name in sys.argv[3:]],
             amqp_uri=sys.argv[1],
             config={},
             max_workers=64,

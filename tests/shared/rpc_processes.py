@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import requests
+
+from sandbox import ports
+
 ROOT = Path(__file__).parents[2]
 
 
 class Process:
     def __init__(self, log: Path, amqp_uri: str, *services: str) -> None:
         self._log = log
+        self.health_port = ports.free()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.shared.rpc_example", amqp_uri, *services],
+                [sys.executable, "-m", "tests.shared.rpc_example", amqp_uri, str(self.health_port), *services],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -31,6 +36,9 @@ class Process:
     @property
     def lives(self) -> bool:
         return self._process.poll() is None
+
+    def health(self, path: str) -> int:
+        return requests.get(f"http://127.0.0.1:{self.health_port}{path}", timeout=5).status_code
 
     def becomes_ready(self, times: int = 1) -> None:
         eventually(lambda: self.log.splitlines().count("ready") >= times, self._log)

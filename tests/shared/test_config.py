@@ -62,6 +62,31 @@ class TestLoad:
         with pytest.raises(config.BadConfiguration, match=r"^PASSWORD is not valid$"):
             config.load(Settings, {**GOOD, "PASSWORD_FILE": os.fspath(file)})
 
+    @pytest.mark.parametrize("sandbox", ["", "0", "perhaps"])
+    def test_refuses_a_secret_that_everybody_knows(self, sandbox: str):
+        known = {"DATABASE_URL": "postgresql://u:sandbox-only-accounts@h/d", "CHATNESS_SANDBOX": sandbox}
+
+        with pytest.raises(config.BadConfiguration) as refusal:
+            config.load(Settings, known)
+
+        assert str(refusal.value) == "DATABASE_URL is the placeholder that everybody knows: set one of your own"
+
+    def test_takes_it_in_the_sandbox(self):
+        known = {"DATABASE_URL": "postgresql://u:sandbox-only-accounts@h/d", "CHATNESS_SANDBOX": "1"}
+
+        assert config.load(Settings, known).url == known["DATABASE_URL"]
+
+
+class TestLoadOne:
+    def test_needs_nothing_else(self):
+        assert config.load_one(Settings, "workers", {"WORKERS": "3", "LOUD": "perhaps"}) == 3
+        assert config.load_one(Settings, "workers", {}) == 10
+
+    @pytest.mark.parametrize("given", [{}, {"DATABASE_URL": "mysql://u:hunter2@h/d"}])
+    def test_refuses_it_as_the_whole_would(self, given: dict[str, str]):
+        with pytest.raises(config.BadConfiguration, match=r"^DATABASE_URL is not"):
+            config.load_one(Settings, "url", given)
+
 
 class TestShown:
     def test_blots_out_secrets(self):

@@ -1,58 +1,160 @@
 import http.client
 import json
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from sandbox import ports
-from shared import health
+from shared import config, health
 
 pytestmark = pytest.mark.pure
 
-Answer = tuple[int, dict[str, bool]]
+Answer = tuple[int, Any]
+SHORT_SECONDS = 0.3
 
 
 def fail() -> bool:
     raise OSError("away")
 
 
-@pytest.fixture(scope="module")
-def checks() -> dict[str, bool]:
-    """What the probes below find; a test sets it."""
-    return {}
+class Figures:
+    """A source of figures that a test can let hang."""
+
+    def __init__(self) -> None:
+        self.shown = 0
+
+    def start(self) -> None: ...
+
+    def show(self, *, until: float) -> None:
+        self.shown += 1
 
 
-@pytest.fixture(scope="module")
-def port(checks: dict[str, bool]) -> Iterator[int]:
-    port = ports.free()
-    health.serve(port, {"database": lambda: checks["database"] or fail(), "broker": lambda: checks["broker"]})
-    return port
+@dataclass
+class Opened:
+    """A health page, and what is behind it; a test sets that."""
 
+    port: int
+    checks: dict[str, Callable[[], bool]]
+    stuck: Sequence[str] = ()
+    figures: Figures = field(default_factory=Figures)
 
-def get(port: int, path: str) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
+    def get(self, path: str, method: str = "GET") -> Answer:
+        answer = self.ask(path, method)
         return answer.status, json.loads(answer.read())
-    finally:
-        connection.close()
+
+    def ask(self, path: str, method: str = "GET") -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request(method, path)
+        return connection.getresponse()
+
+    def send(self, raw: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            client.sendall(raw)
+            return client.recv(4096)
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Opened]:
+    page = Opened(ports.free(), {})
+    checks = {name: lambda name=name: page.checks[name]() for name in ("database", "broker")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "CLIENT_SECONDS", SHORT_SECONDS)
+        patch.setattr(health, "PATIENCE_SECONDS", SHORT_SECONDS)
+        health.serve(page.port, checks, stuck=lambda: page.stuck, sources=[page.figures])
+        yield page
+
+
+@pytest.fixture
+def page(opened: Opened) -> Opened:
+    opened.checks.update(database=lambda: True, broker=lambda: True)
+    opened.stuck = ()
+    return opened
+
+
+class TestReadyz:
+    def test_is_ready_when_every_check_says_so(self, page):
+        assert page.get("/readyz") == (200, {"database": True, "broker": True})
+
+    @pytest.mark.parametrize("wrong", [fail, lambda: False])
+    def test_names_what_is_not(self, page, wrong):
+        page.checks["database"] = wrong
+
+        assert page.get("/readyz") == (503, {"database": False, "broker": True})
+
+    def test_does_not_wait_long_for_a_check_that_hangs_and_asks_it_once_for_all(self, page):
+        may_end, asked = threading.Event(), []
+        page.checks["database"] = lambda: bool(asked.append(1)) or may_end.wait(10)
+        started = time.monotonic()
+        try:
+            answers = [page.get("/readyz"), page.get("/readyz")]
+        finally:
+            may_end.set()
+
+        assert answers == [(503, {"database": False, "broker": True})] * 2
+        assert time.monotonic() - started < 4 * SHORT_SECONDS
+        assert len(asked) == 1
+
+
+class TestLivez:
+    def test_lives_whatever_the_checks_say(self, page):
+        page.checks.update(database=fail, broker=lambda: False)
+
+        assert page.get("/livez") == (200, {"live": True})
+
+    def test_names_what_will_not_go_on(self, page):
+        page.stuck = ["quota publish"]
+
+        assert page.get("/livez") == (503, {"live": False, "stuck": ["quota publish"]})
+
+
+class TestMetrics:
+    def test_shows_figures_and_which_parts_are_ready(self, page):
+        page.checks["broker"] = fail
+        shown = page.figures.shown
+
+        answer = page.ask("/metrics?name=whatever")
+
+        text = answer.read().decode()
+        assert (answer.status, answer.getheader("Content-Type")) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        assert 'chatness_ready{part="database"} 1.0\nchatness_ready{part="broker"} 0.0\n' in text
+        assert "process_resident_memory_bytes" in text
+        assert page.figures.shown == shown + 1
 
 
 class TestServe:
-    @pytest.mark.parametrize("database, broker, status", [(True, True, 200), (False, True, 503), (True, False, 503)])
-    def test_is_ready_when_every_check_says_so_and_none_fails(self, port, checks, database, broker, status):
-        checks.update(database=database, broker=broker)
+    def test_knows_no_other_address(self, page):
+        assert page.get("/") == (404, {})
 
-        assert get(port, "/readyz") == (status, {"database": database, "broker": broker})
+    @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+    def test_knows_no_other_method(self, page, method):
+        answer = page.ask("/livez", method)
 
-    def test_lives_whatever_the_checks_say(self, port, checks):
-        checks.update(database=False, broker=False)
+        assert (answer.status, answer.getheader("Allow")) == (405, "GET")
 
-        assert get(port, "/livez") == (200, {"live": True})
+    @pytest.mark.parametrize("raw", [b"nonsense\r\n\r\n", b"GET /livez\r\n\r\n", b"\r\n\r\n", b"x" * 9000])
+    def test_refuses_what_is_no_request(self, page, raw):
+        assert page.send(raw).startswith(b"HTTP/1.1 400 ")
 
-    def test_knows_no_other_address(self, port):
-        assert get(port, "/") == (404, {})
+    def test_answers_others_while_slow_clients_say_nothing(self, page):
+        slow = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(2 * health.CLIENTS_AT_ONCE)]
+        slow[0].sendall(b"GET /livez HT")
+        try:
+            started = time.monotonic()
+            assert page.get("/livez")[0] == 200
+        finally:
+            for client in slow:
+                client.close()
+
+        assert time.monotonic() - started < 4 * SHORT_SECONDS
 
     def test_opens_nothing_with_port_0(self):
         health.serve(0, {"database": fail})  # would be a listener on a random port otherwise
+
+    def test_refuses_an_address_that_is_not_ours(self):
+        with pytest.raises(config.BadConfiguration, match=r"CHATNESS_HEALTH_HOST.*203\.0\.113\.1"):
+            health.serve(ports.free(), {}, host="203.0.113.1")

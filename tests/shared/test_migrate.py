@@ -11,7 +11,8 @@ from sqlalchemy import create_engine, exc, inspect, text
 from shared import migrate, outbox, tables, verification
 from tests.shared import kernel
 
-NEWEST = "kernel_0002"
+KERNEL = ["kernel_0001", "kernel_0002", "kernel_0003"]
+NEWEST = KERNEL[-1]
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ class TestUpgrade:
 class TestMissing:
     def test_names_what_the_database_lacks(self, database_url, engine):
         with engine.connect() as connection:
-            assert migrate.missing(connection, None) == ["kernel_0001", NEWEST]
+            assert migrate.missing(connection, None) == KERNEL
 
         migrate.upgrade(database_url, None)
 
@@ -70,7 +71,7 @@ class TestMissing:
         with open_database(service).engine.connect() as connection:
             assert migrate.missing(connection, service) == []
             connection.execute(text("DELETE FROM alembic_version WHERE version_num = :newest"), {"newest": NEWEST})
-            assert migrate.missing(connection, service) == [NEWEST]
+            assert migrate.missing(connection, service) == KERNEL[1:]
 
 
 class TestUnknown:
@@ -81,7 +82,7 @@ class TestUnknown:
             connection.execute(text("UPDATE alembic_version SET version_num = 'kernel_9999'"))
 
             assert migrate.unknown(connection, None) == ["kernel_9999"]
-            assert migrate.missing(connection, None) == ["kernel_0001", NEWEST]
+            assert migrate.missing(connection, None) == KERNEL
 
 
 ROOT = Path(__file__).parents[2]

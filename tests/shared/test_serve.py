@@ -31,8 +31,12 @@ class TestServe:
             )
             with BlockingClient(amqp_uri) as other:
                 eventually(lambda: "last" in other.call("example", "list_calls", timeout=5))
+            assert process.health("/readyz") == 200
+            process.terminate()
+            eventually(lambda: process.health("/readyz") == 503)
+            assert not call.done()
 
-            assert process.stop() == 0
+            assert process.end() == 0
 
             assert call.result() == "last"
         assert process.log.splitlines()[-1] == "closed"
@@ -75,6 +79,9 @@ class TestServe:
         started = time.monotonic()
         for process in hanging.values():
             process.terminate()
+        eventually(lambda: hanging["block"].health("/livez") == 503)
+        assert hanging["block"].health("/readyz") == 503
+        assert (hanging["wait"].health("/livez"), hanging["wait"].health("/readyz")) == (200, 503)
 
         assert [process.end() for process in hanging.values()] == [1, 1]
         assert serve.STOP_SECONDS - 1 < time.monotonic() - started < serve.STOP_SECONDS + 3

@@ -31,7 +31,7 @@ READY_SECONDS = 60
 SETTLE_SECONDS = 15
 PASSWORD = "correct horse battery staple"
 GOOD_CARD = "4242424242424242"
-SCOPES = ["messages:write", "usage:read", "bots:read", "bots:write"]
+SCOPES = ["messages:write", "messages:refund", "usage:read", "bots:read", "bots:write"]
 
 Found = TypeVar("Found")
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from ops import processes
+from tests.stack import figures
 from tests.stack.stacks import Org, Private, Process, Running, eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -41,6 +43,21 @@ def assert_away(answer: requests.Response) -> None:
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     assert int(answer.headers["Retry-After"]) >= 1
     assert answer.elapsed.total_seconds() < ANSWER_SECONDS
+
+
+WORKERS_DATABASES = {f"database {service}" for service in processes.SERVICES}
+
+
+def assert_shows_what_is_away(process: Process, well: str, *, away: set[str]) -> None:
+    """It lives, is not ready and says why, and has no figures that nobody could read."""
+    ready = figures.ask(process, "/readyz")
+    assert ready.status_code == 503
+    assert {part for part in away if ready.json()[part]} == set()
+    assert ready.json()[well]
+    assert figures.ask(process, "/livez").status_code == 200
+    found = figures.read([process])
+    assert found.of("chatness_ready", part="database quota") == 0
+    assert "chatness_outbox_events" not in found.names()
 
 
 def works(org: Org, message_id: str) -> bool:
@@ -93,6 +110,8 @@ class TestWithoutPostgreSQL:
             for name, ask in ROUTES.items():
                 if name != "a webhook":  # without a signature it is refused before there is anything to store
                     assert_away(ask(org))
+            assert_shows_what_is_away(private.stack.processes["quota"], "rpc", away={"database quota"})
+            assert_shows_what_is_away(private.stack.processes["worker"], "rabbitmq", away=WORKERS_DATABASES)
             private.postgres.start()
 
             eventually(lambda: works(org, "msg_after_postgres"), "it did not recover", seconds=RECOVERY_SECONDS)

@@ -36,6 +36,7 @@ class TestWhatIsNotYours:
             ("DELETE", "/v1/bots/{bot}", None),
             ("DELETE", "/v1/secrets/{secret}", None),
             ("GET", "/v1/messages/{message}", None),
+            ("DELETE", "/v1/messages/{message}", None),
         ],
     )
     def test_answers_as_what_does_not_exist(
@@ -69,6 +70,7 @@ class TestASecret:
         [
             ("bots:read", "POST", "/v1/messages", {"bot_id": "bot_1"}),
             ("messages:write", "GET", "/v1/usage", None),
+            ("messages:write", "DELETE", "/v1/messages/msg_1", None),
             ("usage:read", "GET", "/v1/bots", None),
             ("bots:read", "POST", "/v1/bots", {"name": "Luigi"}),
             ("messages:write", "GET", "/v1/secrets", None),

@@ -11,7 +11,7 @@ routes = routing.Routes("accounts", "People: sign up, sign in, and who they are.
 
 
 PASSWORD = "15 to 128 characters, none of the common ones"  # noqa: S105  # what it has to be
-PASSWORD_RULES = {"password_too_short": 422, "password_too_long": 422, "password_too_common": 422}
+PASSWORD_RULES = {"password_too_short": 422, "password_too_long": 422, "password_too_common": 422, "busy": 503}
 
 
 class Registration(Schema):
@@ -185,6 +185,7 @@ def reset_password(body: dict[str, Any]) -> None:
         "wrong_credentials": 401,
         "address_unconfirmed": 403,
         "session_already_created": 409,
+        "busy": 503,
         **routing.COMMAND,
     },
 )

@@ -190,7 +190,7 @@ def receive_webhook() -> dict[str, Any]:
 def _outcome(answer: dict[str, Any]) -> routing.Answer:
     match answer["outcome"]:
         case "changed":
-            applied = _limits_applied(answer["version"])
+            applied = limits_applied(answer["version"])
             changed = {"subscription": answer["subscription"], "limits_applied": applied}
             return routing.Answer(data=changed, tagged=answer["subscription"])
         case "checkout":
@@ -202,7 +202,7 @@ def _outcome(answer: dict[str, Any]) -> routing.Answer:
             raise problems.Problem(status=500, code="internal_error", detail=f"billing answered {outcome}")
 
 
-def _limits_applied(version: int) -> bool:
+def limits_applied(version: int) -> bool:
     """Wait a moment for quota to have heard of the change, so that the next request counts by it."""
     deadline = time.monotonic() + APPLIED_SECONDS
     quota = flask.g.services.quota.with_timeout(APPLIED_SECONDS)

@@ -20,6 +20,7 @@ routes = routing.Routes("messages", "Each message asks before it is sent, and co
         "unknown_bot": 404,
         "bot_paused": 409,
         "message_id_reused": 409,
+        "message_refunded": 409,
         "idempotency_key_reused": 422,
         "message_limit_reached": 429,
         "org_not_ready": 503,
@@ -56,13 +57,30 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     "GET",
     "/v1/messages/<message_id>",
     permission="messages:write",
-    answers={200: schemas.Admission},
+    answers={200: schemas.Message},
     refusals={"unknown_message": 404},
     tagged=True,
 )
 def get_message(message_id: str) -> Any:
-    """Show whether a message was counted, with the answer it got."""
+    """Show whether a message was counted, with the answer it got, and when it was refunded."""
     return flask.g.services.quota.get_message(message_id=message_id)
+
+
+@routes.operation(
+    "DELETE",
+    "/v1/messages/<message_id>",
+    permission="messages:refund",
+    answers={204: None},
+    refusals={"unknown_message": 404, "refund_window_over": 409, **routing.COMMAND},
+)
+def refund_message(message_id: str) -> None:
+    """
+    Take back a message that could not be sent, within 15 minutes of its admission.
+
+    It counts no more, if its month still runs and no change of the plan has reset usage since; either way its id is
+    spent. A repeat changes nothing, and is answered the same.
+    """
+    flask.g.services.quota.refund_message(command_id=routing.command_id(), message_id=message_id)
 
 
 def _own_id() -> str:

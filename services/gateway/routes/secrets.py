@@ -6,11 +6,9 @@ import flask
 from marshmallow import Schema, fields, validate
 
 from services import access
-from services.gateway import api_secret, pagination, routing, schemas
+from services.gateway import issuing, pagination, routing, schemas
 
 routes = routing.Routes("secrets", "API secrets, with which programs of the org ask.")
-
-HINT_LENGTH = 4
 
 
 class NewSecret(Schema):
@@ -74,14 +72,8 @@ def create_secret(body: dict[str, Any]) -> routing.Answer:
 
     Asked again with the same Idempotency-Key it says that it exists: the value is not kept.
     """
-    value = api_secret.generate(flask.current_app.config["SETTINGS"].secret_mode)
-    made = flask.g.services.secrets.create_secret(
-        command_id=routing.command_id(),
-        **body,
-        sha256=api_secret.fingerprint(value),
-        hint=f"{value.rsplit('_', 1)[0]}_…{value[-HINT_LENGTH:]}",
-    )
-    return routing.Answer(data={**made, "secret": value}, location=f"/v1/secrets/{made['id']}")
+    made = issuing.issue(routing.command_id(), **body)
+    return routing.Answer(data=made, location=f"/v1/secrets/{made['id']}")
 
 
 @routes.operation(

@@ -1,0 +1,109 @@
+"""Your Account: General, Org, Billing, API, and how to leave."""
+
+from typing import Any
+
+import flask
+from flask import g
+from wtforms import EmailField, StringField, TextAreaField  # type: ignore[import-untyped]
+
+from services.gateway.pages import forms, views, words
+from services.gateway.pages.welcome import needed
+from shared import context
+
+pages = views.Pages("pages_account", __name__)
+
+SUBJECT = "account exclusion"  # what the mail that asks for the deletion is called, word for word
+MOST_MEMBERS = 100
+
+
+class General(forms.Form):
+    name = StringField(
+        "Name",
+        [needed],
+        description="Used system-wide and in conversations with your users.",
+        render_kw={"autocomplete": "name", "maxlength": 100},
+    )
+
+
+class Org(forms.Form):
+    name = StringField("Name", [needed], render_kw={"autocomplete": "organization", "maxlength": 100})
+    legal_name = StringField("Legal name", description="As it stands on invoices.", render_kw={"maxlength": 200})
+    address = TextAreaField("Address", render_kw={"rows": 4, "maxlength": 500, "autocomplete": "street-address"})
+    tax_id = StringField("Tax ID", render_kw={"maxlength": 50})
+    billing_email = EmailField(
+        "Billing email", description="Where invoices and payment notices go. Yours if you leave it empty."
+    )
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {name: self[name].data or "" for name in ("name", "legal_name", "address", "tax_id", "billing_email")}
+
+
+@pages.view("/account", permission="account:manage", methods=["GET", "POST"])
+def general() -> Any:
+    account = g.services.accounts.get_account()
+    form = General(name=account["name"])
+    if form.is_sent:
+        with form.refusals():
+            g.services.accounts.change_name(command_id=forms.command_id(), name=form.name.data)
+            flask.flash("Your name is changed.", "success")
+            return views.see_other("/account")
+    sessions = g.services.accounts.list_sessions()
+    return forms.answer("pages/account/general.html", form, account=account, sessions=sessions)
+
+
+@pages.view("/account/sessions/<session_id>/end", permission="account:manage", methods=["POST"])
+def end_session(session_id: str) -> Any:
+    with forms.Flashed("That session is ended."):
+        g.services.accounts.end_session(command_id=forms.command_id(), session_id=session_id)
+    g.authentication.forget_sessions()
+    return views.see_other("/account")
+
+
+@pages.view("/account/org", permission="org:read")
+def show_org() -> Any:
+    """The owner may change it, a member sees its name."""
+    org = g.services.accounts.get_org()
+    return _org_page(Org(data=org), org)
+
+
+@pages.view("/account/org", permission="org:write", methods=["POST"])
+def change_org() -> Any:
+    form = Org()
+    if form.is_sent:
+        with form.refusals():
+            g.services.accounts.change_org(command_id=forms.command_id(), **form.texts)
+            flask.flash("Your organization's details are changed.", "success")
+            return views.see_other("/account/org")
+    return _org_page(form, g.services.accounts.get_org())
+
+
+def _org_page(form: Org, org: dict[str, Any]) -> Any:
+    members = g.services.accounts.list_members(limit=MOST_MEMBERS)
+    return forms.answer("pages/account/org.html", form, org=org, members=members)
+
+
+@pages.view("/account/billing", permission="account:manage")
+def billing() -> str:
+    """The subscription in a word, for the owner; to a member it is said whom to ask."""
+    if context.current().actor.role != "owner":
+        return flask.render_template("pages/account/billing.html", subscription=None, plan=None)
+    subscription = g.services.billing.get_subscription()
+    plans = {plan["id"]: plan for plan in g.services.billing.list_plans()}
+    plan = plans.get(subscription["plan"])
+    return flask.render_template("pages/account/billing.html", subscription=subscription, plan=plan)
+
+
+@pages.view("/account/api", permission="account:manage")
+def api() -> str:
+    return flask.render_template("pages/account/api.html", scopes=words.SCOPES)
+
+
+@pages.view("/account/leaving", permission="account:manage")
+def leaving() -> str:
+    return flask.render_template(
+        "pages/account/leaving.html",
+        account=g.services.accounts.get_account(),
+        address=flask.current_app.config["SETTINGS"].support,
+        subject=SUBJECT,
+    )

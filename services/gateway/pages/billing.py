@@ -1,0 +1,150 @@
+"""Billing Management: the plan, its price and its limits; every change is shown before it is made."""
+
+from typing import Any
+
+import flask
+from flask import g
+
+from services.gateway import routing
+from services.gateway.pages import consequences, forms, shell, views
+from services.gateway.routes import billing as api
+from shared import errors
+
+pages = views.Pages("pages_billing", __name__)
+
+LOOK_SECONDS = 6.0  # the subscription is ours; the invoices are asked of Stripe, and left out if that takes long
+INVOICE_SECONDS = 3.0
+INVOICES = 12
+MOST_BOTS = 100
+TIMINGS = ("now", "period_end")
+
+
+@pages.view("/billing", permission="billing:manage", seconds=LOOK_SECONDS)
+def show() -> Any:
+    """Where Checkout and the portal lead back to, too."""
+    return _show()
+
+
+def _show() -> Any:
+    subscription = g.services.billing.get_subscription()
+    paid = flask.request.args.get("checkout") is not None
+    return flask.render_template(
+        "pages/billing/show.html",
+        subscription=subscription,
+        plans=g.services.billing.list_plans(),
+        usage=shell.usage(),
+        # Checkout is done, and Stripe has not told us yet.
+        is_settling=paid and subscription["plan"] == "free",
+        is_paid=paid and subscription["plan"] != "free",
+        invoices=_invoices(),
+    )
+
+
+def _invoices() -> list[dict[str, Any]] | None:
+    """None if Stripe is away: the rest of the page does not need it."""
+    seconds = min(INVOICE_SECONDS, routing.remaining_seconds())
+    try:
+        found = g.services.billing.with_timeout(seconds).list_invoices(limit=INVOICES)
+    except errors.ServiceError:
+        return None
+    invoices: list[dict[str, Any]] = found["invoices"]
+    return invoices
+
+
+class Change(forms.Form):
+    """Only the button; which plan, and when, stand in the address that was looked at."""
+
+
+@pages.view("/billing/change", permission="billing:manage", methods=["GET", "POST"], seconds=api.REQUEST_SECONDS)
+def change_plan() -> Any:
+    """What it would cost and do, and the button that does it."""
+    plan, at = flask.request.args.get("plan", ""), flask.request.args.get("at")
+    at = at if at in TIMINGS else None
+    form = Change()
+    if form.is_sent:
+        try:
+            billing = g.services.billing.with_timeout(api.CHANGE_SECONDS)
+            return _outcome(billing.change_plan(command_id=forms.command_id(), plan=plan, at=at))
+        except errors.Conflict as error:
+            if "payment_url" in error.details:
+                return _unpaid(error)
+            form.refuse(error)
+        except errors.ServiceError as error:
+            form.refuse(error)
+    return _preview_page(form, plan, at)
+
+
+def _preview_page(form: Change, plan: str, at: str | None) -> Any:
+    plans = {one["id"]: one for one in g.services.billing.list_plans()}
+    subscription = g.services.billing.get_subscription()
+    usage = shell.usage()
+    preview = None
+    if not form.refusal:
+        with form.refusals():
+            preview = g.services.billing.with_timeout(routing.remaining_seconds()).preview(plan=plan, at=at)
+    bots = g.services.quota.list_bots(limit=MOST_BOTS)
+    effects = preview and consequences.of(limits=preview["limits"], when=preview["at"], usage=usage, bots=bots)
+    return forms.answer(
+        "pages/billing/change.html",
+        form,
+        preview=preview,
+        effects=effects,
+        chosen=plans.get(plan),
+        current=plans.get(subscription["plan"]),
+        period=subscription["period"],
+        usage=usage,
+    )
+
+
+def _outcome(answer: dict[str, Any]) -> Any:
+    match answer["outcome"]:
+        case "checkout":
+            return views.leave_for(answer["checkout_url"], "Checkout")
+        case "pending":
+            return views.see_other(f"/billing/changes/{answer['change_id']}")
+        case _:
+            if api.limits_applied(answer["version"]):
+                flask.flash("Done. Your plan and its limits are up to date.", "success")
+            else:
+                flask.flash("Done. The new limits will count in a moment.", "success")
+            return views.see_other("/billing")
+
+
+def _unpaid(error: errors.Conflict) -> Any:
+    """The card was declined, or the bank asks; where to pay is known to Stripe."""
+    url = error.details["payment_url"]
+    return flask.render_template("pages/billing/unpaid.html", words=error.message, url=url), 402
+
+
+@pages.view("/billing/changes/<change_id>", permission="billing:manage")
+def show_change(change_id: str) -> Any:
+    """What became of a change for which Stripe took its time."""
+    return flask.render_template(
+        "pages/billing/pending.html", change=g.services.billing.get_change(change_id=change_id)
+    )
+
+
+@pages.view("/billing/withdraw", permission="billing:manage", methods=["POST"], seconds=api.REQUEST_SECONDS)
+def withdraw_change() -> Any:
+    try:
+        billing = g.services.billing.with_timeout(api.CHANGE_SECONDS)
+        answer = billing.withdraw_change(command_id=forms.command_id())
+    except errors.Conflict as error:
+        flask.flash(forms.WORDS.get(error.code, error.message), "warning")
+        return views.see_other("/billing")
+    if answer["outcome"] == "changed":
+        flask.flash("The scheduled change is withdrawn; your plan stays.", "success")
+        return views.see_other("/billing")
+    return _outcome(answer)
+
+
+@pages.view("/billing/portal", permission="billing:manage", methods=["POST"], seconds=api.REQUEST_SECONDS)
+def open_portal() -> Any:
+    """Whoever has the portal's address is let in, so that it is in this answer alone."""
+    try:
+        billing = g.services.billing.with_timeout(api.CHANGE_SECONDS)
+        url = billing.open_portal(command_id=forms.command_id())["url"]
+    except errors.Conflict as error:
+        flask.flash(error.message, "warning")
+        return views.see_other("/billing")
+    return views.leave_for(url, "the customer portal")

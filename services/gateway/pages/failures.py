@@ -1,0 +1,82 @@
+"""What a person sees when something does not work: what happened, whether anything was done, and what to do next."""
+
+from dataclasses import dataclass
+
+import flask
+
+from services.gateway import problems
+from services.gateway.pages import views
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """:param link: where to go next, and what it is called"""
+
+    title: str
+    text: str
+    link: tuple[str, str] = ("/", "Go home")
+
+
+_BY_CODE = {
+    "owner_only": Words(
+        title="This is for the owner",
+        text="Only the owner of your organization can see and change this. Ask them, or go on with what is yours.",
+    ),
+    "unsigned_form": Words(
+        title="This form is no longer good",
+        text="It had been open for too long, or your browser keeps no cookies. Nothing has been changed. "
+        "Open the page again and send it once more.",
+    ),
+    "foreign_form": Words(
+        title="This did not come from us",
+        text="Another site has sent this form in your name. Nothing has been changed.",
+    ),
+    "invalid_cursor": Words(
+        title="This part of the list is not here", text="The link is broken or old. Begin at the first page."
+    ),
+}
+_BY_STATUS = {
+    404: Words(
+        title="There is nothing here", text="The page does not exist, or it is not yours. The link may be old."
+    ),
+    405: Words(
+        title="This cannot be opened like this", text="It is the address of a button. Go to its page instead."
+    ),
+    408: Words(title="That took too long", text="Your browser was slow in sending the form. Send it again."),
+    413: Words(title="That is too much", text="The form holds more than we take. Shorten it and send it again."),
+    500: Words(
+        title="Something went wrong",
+        text="This is our mistake, and it has been logged. Please try again in a little while.",
+    ),
+    503: Words(
+        title="A part of Chatness is away",
+        text="Nothing is lost. Wait a moment and try again: what you have just sent is done once, however often "
+        "you send it.",
+    ),
+}
+
+
+def concerns_a_page() -> bool:
+    """Whether a page was asked for, and not the API or its description; what is no route is known by who asks."""
+    request = flask.request
+    if request.blueprint is not None:
+        return isinstance(flask.current_app.blueprints[request.blueprint], views.Pages)
+    if request.path == "/v1" or request.path.startswith("/v1/"):
+        return False
+    return request.accept_mimetypes.quality("text/html") > 0 and "text/html" in request.headers.get("Accept", "")
+
+
+def page(problem: problems.Problem) -> flask.Response:
+    """A refusal, for a person."""
+    words = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status)
+    words = words or Words(title="This did not work", text=problem.detail)
+    link = _again(problem) or words.link
+    text = flask.render_template("pages/failure.html", words=words, link=link, problem=problem)
+    headers = {name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"}
+    return flask.Response(text, problem.status, headers)
+
+
+def _again(problem: problems.Problem) -> tuple[str, str] | None:
+    if problem.status == 503 and flask.request.method == "GET":
+        return flask.request.full_path.rstrip("?"), "Try again"
+    return None

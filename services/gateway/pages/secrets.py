@@ -1,0 +1,112 @@
+"""
+API Secrets: the list, a new one, and the end of one.
+
+The value of a new secret stands in the answer to its form and nowhere else: no address, no cookie, no cache. A form
+that is sent again makes no other one.
+"""
+
+from datetime import date
+from typing import Any
+
+import flask
+from flask import g
+from wtforms import DateField, SelectMultipleField, StringField, validators, widgets  # type: ignore[import-untyped]
+
+from services.gateway import issuing
+from services.gateway.pages import forms, views, words
+from services.gateway.pages.welcome import needed
+from shared import context, errors
+
+pages = views.Pages("pages_secrets", __name__)
+
+PER_PAGE = 100
+
+
+def _at_least_one(_form: forms.Form, field: Any) -> None:
+    """WTForms' own would have the browser ask for every one of the boxes."""
+    if not field.data:
+        raise validators.ValidationError("Choose at least one.")
+
+
+class NewSecret(forms.Form):
+    name = StringField(
+        "Name", [needed], description="Where it will be used.", render_kw={"maxlength": 100, "autocomplete": "off"}
+    )
+    scopes = SelectMultipleField(
+        "What it may do",
+        [_at_least_one],
+        choices=list(words.SCOPES.items()),
+        default=["messages:write"],
+        option_widget=widgets.CheckboxInput(),
+        widget=widgets.ListWidget(prefix_label=False),
+    )
+    expires_at = DateField(
+        "Expires after",
+        [validators.Optional()],
+        description="The last day on which it is good, in UTC. Empty: never.",
+    )
+
+    @property
+    def expiry(self) -> str | None:
+        """The last second of the day."""
+        last: date | None = self.expires_at.data
+        return f"{last.isoformat()}T23:59:59Z" if last else None
+
+
+@pages.view("/secrets", permission="secrets:list")
+def list_secrets() -> Any:
+    return _list(NewSecret())
+
+
+def _list(form: NewSecret) -> Any:
+    actor = context.current().actor
+    found = _all_secrets()
+    for secret in found:
+        secret["may_revoke"] = secret["state"] != "revoked" and (
+            actor.role == "owner" or secret["made_by"] == actor.id
+        )
+    active = [secret for secret in found if secret["state"] == "active"]
+    others = [secret for secret in found if secret["state"] != "active"]
+    return forms.answer("pages/secrets/list.html", form, active=active[::-1], others=others[::-1])
+
+
+def _all_secrets() -> list[dict[str, Any]]:
+    """Few are active; the revoked ones gather, and the list ends somewhere."""
+    found: list[dict[str, Any]] = []
+    for _ in range(5):
+        after = found[-1]["id"] if found else ""
+        more = g.services.secrets.list_secrets(after=after, limit=PER_PAGE)
+        found += more
+        if len(more) < PER_PAGE:
+            break
+    return found
+
+
+@pages.view("/secrets", permission="secrets:add", methods=["POST"])
+def add_secret() -> Any:
+    form = NewSecret()
+    if form.is_sent:
+        with form.refusals():
+            made = issuing.issue(
+                forms.command_id(), name=form.name.data, scopes=form.scopes.data, expires_at=form.expiry
+            )
+            return flask.render_template("pages/secrets/shown.html", made=made)
+    if form.code == "secret_already_created":
+        return flask.render_template("pages/secrets/already_shown.html"), 409
+    return _list(form)
+
+
+@pages.view("/secrets/<secret_id>/revoke", permission="secrets:revoke")
+def confirm_revocation(secret_id: str) -> str:
+    secret = next((one for one in _all_secrets() if one["id"] == secret_id), None)
+    if secret is None:
+        raise errors.NotFound("unknown_secret", "There is no such secret.")
+    return flask.render_template("pages/secrets/revoke.html", secret=secret)
+
+
+@pages.view("/secrets/<secret_id>/revoke", permission="secrets:revoke", methods=["POST"])
+def revoke_secret(secret_id: str) -> Any:
+    with forms.Flashed("The secret is revoked. It is refused from now on."):
+        g.services.secrets.revoke_secret(command_id=forms.command_id(), secret_id=secret_id)
+    g.authentication.forget_secrets()
+    return views.see_other("/secrets")

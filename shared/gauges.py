@@ -1,0 +1,158 @@
+"""
+What a worker's /metrics shows of its databases: read at a scrape, in threads of their own, and kept for a moment.
+
+A database or a producer that does not answer in time has no figures: a stale one would look like a good one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import Gauge
+
+from shared import clock, consumer, database, figures, inbox, metrics, probes, rpc_client, worker
+
+FRESH_SECONDS = 5.0
+ASK_SECONDS = 1.0
+READ_SECONDS = 2.0
+
+Found = TypeVar("Found")
+OF_THE_DATABASE = (
+    metrics.OUTBOX,
+    metrics.OUTBOX_SECONDS,
+    metrics.LOG_POSITION,
+    metrics.UNPUBLISHED,
+    metrics.UNPUBLISHED_SECONDS,
+    metrics.INBOX_POSITION,
+    metrics.PARKED,
+    metrics.DISCARDED,
+    metrics.JOBS,
+    metrics.JOBS_OVERDUE,
+)
+OF_THE_LAG = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    log: figures.Log
+    inboxes: dict[str, figures.Inbox]
+    parked: dict[str, figures.Parked]
+    discarded: dict[str, int]
+    jobs: dict[str, figures.Jobs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lag:
+    """:param diverged: then nobody can say how far it is behind"""
+
+    events: int = 0
+    seconds: float = 0.0
+    diverged: bool = False
+
+
+class Source(Generic[Found]):
+    """
+    One question about a service, and the gauges that show its answer.
+
+    :param labels: those that all of its gauges have: the `service`, and the `producer` if it is about one
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Found],
+        gauges: Sequence[Gauge],
+        show: Callable[[Found], None],
+        **labels: str,
+    ) -> None:
+        self._labels = labels
+        self._source = {"service": labels["service"], "source": labels.get("producer", "database")}
+        self._gauges = gauges
+        self._show = show
+        self._probe = probes.Probe(ask, fresh_seconds=FRESH_SECONDS)
+
+    def start(self) -> None:
+        self._probe.start()
+
+    def show(self, *, until: float) -> None:
+        up = metrics.FIGURES_UP.labels(**self._source)
+        try:
+            found = self._probe.answer(until=until)
+        except probes.NoAnswer:
+            metrics.remove(*self._gauges, **self._labels)
+            metrics.SCRAPE_ERRORS.labels(**self._source).inc()
+            up.set(0)
+        else:
+            metrics.remove(*self._gauges, **self._labels)  # such as the last job of a kind
+            self._show(found)
+            up.set(1)
+
+
+def sources(running: worker.Worker) -> list[Source[Any]]:
+    """For one service: on connections of its own, so that neither side waits for the other's."""
+    home, service = looking(running.database), running.work.service
+    found: list[Source[Any]] = [Source(partial(read, home), OF_THE_DATABASE, partial(show, running), service=service)]
+    for hears in running.work.hears:
+        box, client = inbox.Inbox(home, service, hears), rpc_client.BlockingClient(running.amqp_uri)
+        show_it = partial(show_lag, service, box.producer)
+        found.append(Source(partial(ask, client, box), OF_THE_LAG, show_it, service=service, producer=box.producer))
+    return found
+
+
+def looking(home: database.Database) -> database.Database:
+    """The same database on one connection, and with little patience."""
+    return replace(home, pool_size=1, statement_timeout_seconds=READ_SECONDS, lock_timeout_seconds=READ_SECONDS)
+
+
+def read(home: database.Database) -> Inside:
+    with home.engine.connect() as connection:
+        now = home.clock.now()
+        return Inside(
+            log=figures.log(connection, now),
+            inboxes=figures.inboxes(connection),
+            parked=figures.parked(connection),
+            discarded=figures.discarded(connection),
+            jobs=figures.jobs(connection, now),
+        )
+
+
+def ask(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Lag:
+    """Asked of the producer itself, whose database is not ours to read."""
+    place = box.place()
+    try:
+        answer = consumer.ask(client, box, place, limit=1, timeout=ASK_SECONDS)
+    except inbox.Diverged:
+        return Lag(diverged=True)
+    age = [box.database.clock.now() - clock.parse(event["time"]) for event in answer["events"]]
+    return Lag(
+        events=max(0, answer["head"] - place.position),
+        seconds=max(0.0, age[0].total_seconds()) if age else 0.0,
+    )
+
+
+def show(running: worker.Worker, inside: Inside) -> None:
+    """Zeros too, for what the code knows of: a series that comes and goes is no ground for an alert."""
+    service = running.work.service
+    metrics.OUTBOX.labels(service).set(inside.log.unsequenced)
+    metrics.OUTBOX_SECONDS.labels(service).set(inside.log.unsequenced_seconds)
+    metrics.LOG_POSITION.labels(service).set(inside.log.head)
+    metrics.UNPUBLISHED.labels(service).set(inside.log.unpublished)
+    metrics.UNPUBLISHED_SECONDS.labels(service).set(inside.log.unpublished_seconds)
+    for producer in {hears.catalogue.service for hears in running.work.hears} | set(inside.parked):
+        parked = inside.parked.get(producer, figures.Parked())
+        metrics.INBOX_POSITION.labels(service, producer).set(inside.inboxes.get(producer, figures.Inbox()).position)
+        metrics.PARKED.labels(service, producer, "operations").set(parked.events - parked.unreadable)
+        metrics.PARKED.labels(service, producer, "a_release").set(parked.unreadable)
+        metrics.DISCARDED.labels(service, producer).set(inside.discarded.get(producer, 0))
+    for kind in {*running.work.jobs, *inside.jobs}:
+        jobs = inside.jobs.get(kind, figures.Jobs())
+        for state in ("waiting", "running", "failed"):
+            metrics.JOBS.labels(service, kind, state).set(getattr(jobs, state))
+        metrics.JOBS_OVERDUE.labels(service, kind).set(jobs.overdue_seconds)
+
+
+def show_lag(service: str, producer: str, lag: Lag) -> None:
+    metrics.DIVERGED.labels(service, producer).set(lag.diverged)
+    if not lag.diverged:
+        metrics.LAG.labels(service, producer).set(lag.events)
+        metrics.LAG_SECONDS.labels(service, producer).set(lag.seconds)

@@ -1,0 +1,235 @@
+"""The page as a person uses it, in a real browser: from signing up to a revoked secret."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from ops import client
+from tests.stack import browser as browsing
+from tests.stack.browser import Visitor
+from tests.stack.stacks import GOOD_CARD, PASSWORD, Running, eventually
+
+EMAIL = "grace@example.com"
+NEW_PASSWORD = "seven unlikely herons on a roof"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing.browser() as started:
+        yield started
+
+
+def mailed_token(stack: Running, email: str) -> str:
+    token = eventually(lambda: client.mailed_token(stack.mail_folder, to=email), f"no mail came to {email}")
+    assert token
+    return token
+
+
+def sign_in(visitor: Visitor, email: str, password: str) -> None:
+    visitor.go("/sign-in")
+    visitor.fill(email=email, password=password)
+    visitor.press("Sign in")
+
+
+def test_a_person_goes_through_the_page(stack: Running, browser: Browser) -> None:
+    visitor = Visitor(browser, stack.url)
+
+    begins_an_account(visitor, stack)
+    makes_bots(visitor)
+    finds_the_menus(visitor)
+    tells_who_they_are(visitor)
+    upgrades(visitor)
+    considers_going_back(visitor)
+    makes_a_secret_and_revokes_it(visitor, stack)
+    leaves_and_comes_back(visitor)
+
+    assert visitor.complaints == []
+
+
+def begins_an_account(visitor: Visitor, stack: Running) -> None:
+    visitor.go("/")
+    visitor.look("landing")
+    visitor.follow("Sign up for free")
+    visitor.look("sign-up")
+    visitor.fill(name="Grace Hopper", email=EMAIL, org_name="Compilers & Sons", password="short")
+    visitor.press("Sign up")
+    visitor.text("At least 15 characters.")
+    assert visitor.page.locator("[name=name]").input_value() == "Grace Hopper"
+    assert visitor.page.locator("[name=password]").input_value() == ""
+    visitor.look("sign-up-refused")
+    visitor.fill(password=PASSWORD)
+    visitor.press("Sign up")
+    visitor.heading("Look into your mailbox")
+    visitor.text(EMAIL)
+    visitor.look("mailbox")
+
+    visitor.go(f"/confirm-email?token={mailed_token(stack, EMAIL)}")
+    visitor.look("confirm-email")
+    visitor.press("Confirm my address")
+    visitor.text("Your address is confirmed.")
+    visitor.look("sign-in")
+    visitor.fill(email=EMAIL, password="another password altogether")
+    visitor.press("Sign in")
+    visitor.text("The address or the password is wrong.")
+    visitor.look("sign-in-refused")
+    visitor.fill(password=PASSWORD)
+    visitor.press("Sign in")
+    visitor.heading("Bots")
+
+
+def makes_bots(visitor: Visitor) -> None:
+    def quota_knows_the_org() -> bool:
+        visitor.go("/")
+        return visitor.page.get_by_text("200 left").is_visible()
+
+    eventually(quota_knows_the_org)
+    visitor.look("home-empty")
+    visitor.fill(name="Charles")
+    visitor.press("Create bot")
+    visitor.text("Charles is running.")
+    visitor.fill(name="Ada")
+    visitor.press("Create bot")
+    visitor.page.get_by_role("alert").wait_for()
+    assert visitor.page.locator("[name=name]").input_value() == "Ada"
+    visitor.look("home-no-room")
+    visitor.press("Pause Charles")
+    visitor.text("Paused by hand")
+    visitor.press("Resume Charles")
+    visitor.text("Running again.")
+    visitor.follow("Charles")
+    visitor.look("bot")
+    visitor.fill(name="Charles the Second")
+    visitor.press("Save")
+    visitor.text("The name is changed.")
+    visitor.follow("Edit Charles the Second")
+    visitor.follow("Delete this bot")
+    visitor.look("bot-delete")
+    visitor.follow("Keep it")
+    visitor.follow("Usage")
+    visitor.look("usage")
+
+
+def finds_the_menus(visitor: Visitor) -> None:
+    menu = visitor.page.locator("#account-menu")
+    assert not menu.is_visible()
+    visitor.press("Account menu")
+    assert menu.get_by_role("link").all_inner_texts() == ["Your Account", "Billing Management", "API Secrets"]
+    visitor.look("account-menu")
+    visitor.page.keyboard.press("Escape")
+    assert not menu.is_visible()
+    progress = visitor.page.locator("#progress-menu")
+    visitor.page.get_by_role("button", name=re.compile("^Progress")).click()
+    assert progress.get_by_role("link").all_inner_texts() == ["Usage", "Billing Management", "API Secrets"]
+    visitor.look("progress-menu")
+    progress.get_by_role("link", name="Usage").click()
+    visitor.press("Account menu")
+    menu.get_by_role("link", name="Your Account").click()
+    visitor.heading("Your Account")
+
+
+def tells_who_they_are(visitor: Visitor) -> None:
+    visitor.look("account-general")
+    visitor.fill(name="Rear Admiral Hopper")
+    visitor.press("Save")
+    visitor.text("Your name is changed.")
+    assert visitor.page.locator(".circle-button").text_content() == "RH"
+    visitor.follow("Org")
+    visitor.fill(legal_name="Compilers & Sons Ltd", address="1 Nanosecond Lane\nArlington", billing_email="nobody")
+    visitor.page.locator("form[action='/account/org']").evaluate("form => form.noValidate = true")
+    visitor.press("Save")
+    visitor.text("An address as name@example.com.")
+    visitor.look("account-org-refused")
+    visitor.fill(billing_email="bills@example.com")
+    visitor.press("Save")
+    visitor.text("Your organization's details are changed.")
+    assert visitor.page.locator("[name=address]").input_value() == "1 Nanosecond Lane\nArlington"
+    visitor.look("account-org")
+    for section in ("Billing", "API", "Leaving"):
+        visitor.follow(section)
+        visitor.page.get_by_role("link", name=section, exact=True).and_(
+            visitor.page.locator("[aria-current]")
+        ).wait_for()
+        visitor.look(f"account-{section.lower()}")
+    visitor.text("account exclusion")
+
+
+def upgrades(visitor: Visitor) -> None:
+    visitor.go("/billing")
+    visitor.look("billing-free")
+    visitor.follow("Upgrade to Starter")
+    visitor.heading("Change to Starter")
+    visitor.look("billing-preview")
+    visitor.press("Continue to Checkout")
+    visitor.page.get_by_label("Card number").fill(GOOD_CARD)
+    visitor.page.get_by_role("button", name=re.compile("^Pay")).click()
+    visitor.heading("Billing Management")
+
+    def stripe_has_told() -> bool:
+        visitor.page.reload()
+        return visitor.page.get_by_role("heading", name="Your plan: Starter").is_visible()
+
+    eventually(stripe_has_told)
+    visitor.look("billing-starter")
+
+
+def considers_going_back(visitor: Visitor) -> None:
+    visitor.go("/")
+    visitor.fill(name="Ada")
+    visitor.press("Create bot")
+    visitor.text("Ada is running.")
+    visitor.look("home")
+    visitor.go("/billing/change?plan=free&at=now")
+    visitor.text("1 bot will be paused, as bots stand now: Ada.")
+    visitor.look("billing-cancel-now")
+    visitor.follow("Keep my plan")
+    visitor.follow("Cancel subscription")
+    visitor.press("Cancel the subscription")
+    visitor.text("Your subscription is canceled and ends")
+    visitor.look("billing-canceled")
+    visitor.press("Keep Starter")
+    visitor.text("The scheduled change is withdrawn")
+
+
+def makes_a_secret_and_revokes_it(visitor: Visitor, stack: Running) -> None:
+    visitor.go("/secrets")
+    visitor.look("secrets-empty")
+    visitor.fill(name="runtime")
+    visitor.page.get_by_label("See the bots and their state").check()
+    visitor.press("Add secret")
+    visitor.heading("Your new secret")
+    value = visitor.page.locator("#secret-value").text_content() or ""
+    visitor.look("secret-shown")
+    program = stack.api.with_token(value)
+    assert [bot["name"] for bot in program.ask("GET", "/v1/bots").json()["data"]] == ["Charles the Second", "Ada"]
+
+    visitor.page.reload()
+    visitor.heading("Shown already")
+    assert value not in visitor.page.content()
+    visitor.look("secret-shown-already")
+    visitor.follow("API Secrets")
+    assert visitor.page.get_by_role("link", name="Revoke runtime").count() == 1
+    visitor.look("secrets")
+    visitor.follow("Revoke runtime")
+    visitor.look("secret-revoke")
+    visitor.press("Revoke the secret")
+    visitor.text("The secret is revoked.")
+    assert program.ask("GET", "/v1/bots").status_code == 401
+    visitor.look("secrets-revoked")
+
+
+def leaves_and_comes_back(visitor: Visitor) -> None:
+    visitor.press("Sign out")
+    visitor.text("You are signed out.")
+    visitor.page.go_back()
+    visitor.heading("Sign in")
+    visitor.go("/account/org")
+    visitor.heading("Sign in")
+    visitor.fill(email=EMAIL, password=PASSWORD)
+    visitor.press("Sign in")
+    visitor.heading("Your Account")
+    assert visitor.page.url == f"{visitor.url}/account/org"
+    visitor.go("/no/such/page")
+    visitor.heading("There is nothing here")
+    visitor.look("not-found")
