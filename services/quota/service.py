@@ -50,7 +50,8 @@ class QuotaService(doors.Service):
             gateway's carry `actor` and `deadline` instead, because it asks for others
         :returns: for each item `{"admitted": what get_message gives}` or `{"refused": {"kind", "code", "message",
             "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_refunded`,
-            `message_limit_reached`, `org_not_ready`, `org_required`, `service_unavailable`. A refusal is decided anew when asked again
+            `message_limit_reached`, `org_not_ready`, `org_required`, `service_unavailable`. A refusal is
+            decided anew when asked again
         :raises Invalid: `invalid_items` if one of them is none; then none was looked at
         """
         ours = self.actor.id == access.GATEWAY
@@ -100,8 +101,8 @@ class QuotaService(doors.Service):
         """
         Whether a message was counted, with the answer that it got.
 
-        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`, and `refunded_at` of
-            one that was refunded
+        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`, and of one that was
+            refunded `refunded_at`
         :raises NotFound: `unknown_message`
         """
         row = session.get(models.Message, (self.actor.org_id, message_id))
