@@ -32,7 +32,7 @@ test: lint chromium ## everything once: `check` and the tests with servers
 	@$(BIN)/pytest -q -m 'not soak' -n 3 --dist loadfile
 
 docs: setup-test ## write the pages of docs/ that are made from the code
-	@$(BIN)/python -m ops.documents
+	@$(BIN)/python -W ignore -m ops.documents
 
 soak: setup-test ## the long programmes, an hour; their figures stand in build/soak.jsonl
 	@rm -f build/soak.jsonl

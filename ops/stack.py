@@ -27,6 +27,7 @@ BOT_RUNTIME = "bot-runtime"
 BOT_RUNTIME_MAY_CALL = (
     "quota.admit_messages",
     "quota.get_message",
+    "quota.refund_message",
     "quota.get_usage",
     "accounts.get_profile",
     "accounts.get_org_profile",
