@@ -5,6 +5,7 @@ What `chatness serve` and `chatness worker` run: services by name, put together 
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
@@ -67,7 +68,7 @@ def serve(names: tuple[str, ...]) -> int:
     }
     classes = [import_module(f"services.{name}.service").SERVICE for name in names]
     databases = {name: house.database for name, house in houses.items()}
-    _open_green_health(common, f"serve {' '.join(names)}", readiness.of_databases(databases))
+    _open_green_health(common, f"serve {' '.join(names)}", readiness.of_databases(_looking(databases)))
     at_work = presence.Presence(
         f"serve {' '.join(names)}",
         databases,
@@ -160,7 +161,10 @@ def _migrate(name: str, url: str) -> list[str]:
 
 def work_of(name: str, settings: Any, home: database.Database) -> Any:
     """What a service's worker does: whom it hears, its jobs, its timers."""
-    return import_module(f"services.{name}.worker").work(settings, home)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
+        room = import_module(f"services.{name}.worker")
+    return room.work(settings, home)
 
 
 def _open_green_health(common: ops_settings.Settings, role: str, checks: health.Checks) -> None:
@@ -184,11 +188,16 @@ def _open_worker_health(
 ) -> None:
     from shared import gauges
 
+    homes = _looking({name: one.database for name, one in workers.items()})
     metrics.describe(role)
     health.serve(
         common.health_port,
-        readiness.of_workers(workers, stopping),
+        {**readiness.of_workers(workers, stopping), **readiness.of_databases(homes)},
         host=common.health_host,
         stuck=lambda: [name for one in workers.values() for name in one.stuck()],
-        sources=[source for one in workers.values() for source in gauges.sources(one)],
+        sources=[source for name, one in workers.items() for source in gauges.sources(one, homes[name])],
     )
+
+
+def _looking(homes: Mapping[str, database.Database]) -> dict[str, database.Database]:
+    return {name: home.looking() for name, home in homes.items()}

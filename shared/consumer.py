@@ -159,7 +159,6 @@ class Consumer:
         """To the dead letters with it, and not a word of it to the log. The log it came from still has the event."""
         log.error("undecodable message", consumer=self.name, reason=type(error).__name__)
         message.reject()
-        metrics.child(metrics.DEAD_LETTERS, self.inbox.service, self.inbox.producer).inc()
         self._miss()
 
     def _take(self) -> None:
@@ -232,12 +231,21 @@ def ask(
         return answer
 
 
+def dead_letters(service: str, producer: str) -> str:
+    """The queue of what a consumer could not take."""
+    return f"{service}.from.{producer}.dead"
+
+
 def declare(channel: Any, service: str, producer: str) -> Any:
     """The queue of one consumer for one producer, bound to everything that the producer says."""
     dead = kombu.Exchange(DEAD_LETTERS, type="topic", durable=True)
     name = f"{service}.from.{producer}"
     graveyard = kombu.Queue(
-        f"{name}.dead", dead, routing_key=name, durable=True, queue_arguments={"x-queue-type": "quorum"}
+        dead_letters(service, producer),
+        dead,
+        routing_key=name,
+        durable=True,
+        queue_arguments={"x-queue-type": "quorum"},
     )
     graveyard(channel).declare()
     queue = kombu.Queue(

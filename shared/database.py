@@ -5,7 +5,7 @@ One service's database: an engine, transactions, and the moment that a transacti
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, exc, text
@@ -29,6 +29,9 @@ LOST_NETWORK = {
     "keepalives_count": 2,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+
+
+LOOK_SECONDS = 2.0
 
 
 class Beaten(exc.OperationalError):
@@ -92,6 +95,10 @@ class Database:
             session.info["now"] = self.clock.now()
             session.info["clock"] = self.clock
             yield session
+
+    def looking(self) -> "Database":
+        """The same for one who only looks how it stands: on a connection of its own, and with little patience."""
+        return replace(self, pool_size=1, statement_timeout_seconds=LOOK_SECONDS, lock_timeout_seconds=LOOK_SECONDS)
 
     def answers(self) -> bool:
         """Whether PostgreSQL is there now, and takes what is written."""

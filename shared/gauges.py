@@ -5,7 +5,7 @@ A database or a producer that does not answer in time has no figures: a stale on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,6 @@ from shared import clock, consumer, database, figures, inbox, metrics, probes, r
 
 FRESH_SECONDS = 5.0
 ASK_SECONDS = 1.0
-READ_SECONDS = 2.0
 
 Found = TypeVar("Found")
 OF_THE_DATABASE = (
@@ -30,7 +29,7 @@ OF_THE_DATABASE = (
     metrics.JOBS,
     metrics.JOBS_OVERDUE,
 )
-OF_THE_LAG = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED)
+OF_THE_WAY = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED, metrics.DEAD_LETTERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +42,16 @@ class Inside:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lag:
-    """:param diverged: then nobody can say how far it is behind"""
+class Way:
+    """
+    From a producer's log to what was applied of it.
 
-    events: int = 0
-    seconds: float = 0.0
-    diverged: bool = False
+    :param lag: how many events are still to apply, and the age of the oldest; None if the log diverged
+    :param dead: how many dead letters there are
+    """
+
+    lag: tuple[int, float] | None
+    dead: int
 
 
 class Source(Generic[Found]):
@@ -88,20 +91,21 @@ class Source(Generic[Found]):
             up.set(1)
 
 
-def sources(running: worker.Worker) -> list[Source[Any]]:
-    """For one service: on connections of its own, so that neither side waits for the other's."""
-    home, service = looking(running.database), running.work.service
+def sources(running: worker.Worker, home: database.Database) -> list[Source[Any]]:
+    """
+    For one service.
+
+    :param home: its database, on a connection that is not the worker's: neither side is to wait for the other
+    """
+    service = running.work.service
     found: list[Source[Any]] = [Source(partial(read, home), OF_THE_DATABASE, partial(show, running), service=service)]
     for hears in running.work.hears:
         box, client = inbox.Inbox(home, service, hears), rpc_client.BlockingClient(running.amqp_uri)
-        show_it = partial(show_lag, service, box.producer)
-        found.append(Source(partial(ask, client, box), OF_THE_LAG, show_it, service=service, producer=box.producer))
+        show_it = partial(show_way, service, box.producer)
+        found.append(
+            Source(partial(look_along, client, box), OF_THE_WAY, show_it, service=service, producer=box.producer)
+        )
     return found
-
-
-def looking(home: database.Database) -> database.Database:
-    """The same database on one connection, and with little patience."""
-    return replace(home, pool_size=1, statement_timeout_seconds=READ_SECONDS, lock_timeout_seconds=READ_SECONDS)
 
 
 def read(home: database.Database) -> Inside:
@@ -116,18 +120,21 @@ def read(home: database.Database) -> Inside:
         )
 
 
-def ask(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Lag:
+def look_along(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Way:
+    graveyard = consumer.dead_letters(box.service, box.producer)
+    return Way(lag=_lag(client, box), dead=client.count_messages(graveyard))
+
+
+def _lag(client: rpc_client.BlockingClient, box: inbox.Inbox) -> tuple[int, float] | None:
     """Asked of the producer itself, whose database is not ours to read."""
     place = box.place()
     try:
         answer = consumer.ask(client, box, place, limit=1, timeout=ASK_SECONDS)
     except inbox.Diverged:
-        return Lag(diverged=True)
-    age = [box.database.clock.now() - clock.parse(event["time"]) for event in answer["events"]]
-    return Lag(
-        events=max(0, answer["head"] - place.position),
-        seconds=max(0.0, age[0].total_seconds()) if age else 0.0,
-    )
+        return None
+    ages = [box.database.clock.now() - clock.parse(event["time"]) for event in answer["events"]]
+    seconds = ages[0].total_seconds() if ages else 0.0
+    return max(0, answer["head"] - place.position), max(0.0, seconds)
 
 
 def show(running: worker.Worker, inside: Inside) -> None:
@@ -151,8 +158,10 @@ def show(running: worker.Worker, inside: Inside) -> None:
         metrics.JOBS_OVERDUE.labels(service, kind).set(jobs.overdue_seconds)
 
 
-def show_lag(service: str, producer: str, lag: Lag) -> None:
-    metrics.DIVERGED.labels(service, producer).set(lag.diverged)
-    if not lag.diverged:
-        metrics.LAG.labels(service, producer).set(lag.events)
-        metrics.LAG_SECONDS.labels(service, producer).set(lag.seconds)
+def show_way(service: str, producer: str, way: Way) -> None:
+    metrics.DEAD_LETTERS.labels(service, producer).set(way.dead)
+    metrics.DIVERGED.labels(service, producer).set(way.lag is None)
+    if way.lag is not None:
+        events, seconds = way.lag
+        metrics.LAG.labels(service, producer).set(events)
+        metrics.LAG_SECONDS.labels(service, producer).set(seconds)

@@ -86,11 +86,6 @@ APPLIED = Counter(
     "Events of a producer that were passed in order: handled, not wanted, or parked",
     ["service", "producer"],
 )
-DEAD_LETTERS = Counter(
-    "chatness_dead_letters_total",
-    "Messages that could not be decoded and were dead-lettered",
-    ["service", "producer"],
-)
 HANDLER_SECONDS = Histogram(
     "chatness_handler_seconds", "How long a handler took for one event", ["service", "event"], buckets=LONG_SECONDS
 )
@@ -108,7 +103,8 @@ WORK_FAILURES = Counter(
 # What they read from the databases at a scrape. All are gone while the database does not answer.
 FIGURES_UP = Gauge(
     "chatness_figures_up",
-    "Whether the figures read at this scrape are there: 1 or 0; the source is `database`, or a producer for the lag",
+    "Whether the figures read at this scrape are there: 1 or 0; the source is `database`, or a producer for what is "
+    "seen of the way from it",
     ["service", "source"],
 )
 SCRAPE_ERRORS = Counter(
@@ -138,6 +134,11 @@ JOBS_OVERDUE = Gauge(
 )
 LAG = Gauge("chatness_consumer_lag_events", "Events of a producer's log still to apply", ["service", "producer"])
 LAG_SECONDS = Gauge("chatness_consumer_lag_seconds", "The age of the oldest of them", ["service", "producer"])
+DEAD_LETTERS = Gauge(
+    "chatness_dead_letters",
+    "Messages that the service could not take from a producer's queue, and that wait for a person",
+    ["service", "producer"],
+)
 DIVERGED = Gauge(
     "chatness_consumer_diverged",
     "1 if the producer's log never had what was applied: one of the two databases was restored",

@@ -2,32 +2,31 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from shared import database, health, migrate, rpc_client, worker
 
-ASK_SECONDS = 2.0
-
 
 def of_databases(homes: Mapping[str, database.Database]) -> health.Checks:
-    """By service: whether its database takes what is written, and has this release's migrations."""
+    """
+    By service: whether its database takes what is written, and has this release's migrations.
+
+    :param homes: on connections for looking: under load those of the work are all taken, and that is no illness
+    """
     checks: dict[str, Callable[[], bool]] = {}
     for service, home in homes.items():
-        # A connection of its own: under load the service's own ones are all at work, and that is no illness.
-        looking = replace(home, pool_size=1, statement_timeout_seconds=ASK_SECONDS)
-        checks[f"database {service}"] = looking.answers
-        checks[f"migrations {service}"] = _Migrations(looking, service).are_there
+        checks[f"database {service}"] = home.answers
+        checks[f"migrations {service}"] = _Migrations(home, service).are_there
     return checks
 
 
-def of_workers(workers: Mapping[str, "worker.Worker"], stopping: threading.Event) -> health.Checks:
-    """Beside the databases: RabbitMQ, every consumer and publisher, and that nobody has asked us to stop."""
-    parts: dict[str, Callable[[], bool]] = {"running": lambda: not stopping.is_set()}
+def of_workers(workers: Mapping[str, worker.Worker], stopping: threading.Event) -> health.Checks:
+    """RabbitMQ, every consumer and publisher, and that nobody has asked us to stop."""
+    broker = rpc_client.BlockingClient(next(iter(workers.values())).amqp_uri)
+    parts: dict[str, Callable[[], bool]] = {"running": lambda: not stopping.is_set(), "rabbitmq": broker.stands}
     for one in workers.values():
-        parts["rabbitmq"] = rpc_client.BlockingClient(one.amqp_uri).stands
         parts[f"{one.work.service} publisher"] = one.sequenced.is_set
         parts |= {follower.name: follower.connected.is_set for follower in one.consumers}
-    return {**parts, **of_databases({service: one.database for service, one in workers.items()})}
+    return parts
 
 
 class _Migrations:

@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -66,19 +67,38 @@ class BlockingClient:
             return rpc_wire.read_reply(self._in_turn(service, called, arguments, timeout), called=called)
 
     def stands(self) -> bool:
-        """Whether RabbitMQ lets us connect, or has done so and not ended it."""
+        """Whether RabbitMQ lets us connect, and answers."""
+        try:
+            self._asked(lambda channel: channel.basic_qos(0, 0, False))  # no more than a question to be answered
+        except BROKEN:
+            return False
+        return True
+
+    def count_messages(self, queue: str) -> int:
+        """
+        How many wait in a queue; 0 if there is no such queue.
+
+        :raises AMQPError, OSError: if RabbitMQ does not answer
+        """
+        try:
+            return int(self._asked(lambda channel: channel.queue_declare(queue, passive=True).message_count))
+        except amqp.NotFound:
+            return 0
+
+    def _asked(self, question: Callable[[amqp.Channel], Any]) -> Any:
         deadline = rpc_wire.deadline_after(CONNECT_SECONDS)
         if not self._turn.acquire(timeout=_left(deadline)):
-            return False
+            raise TimeoutError
         try:
-            self._connected(deadline)
+            connection, channel = self._connected(deadline)
+            connection.sock.settimeout(_left(deadline))
+            return question(channel)
         except BROKEN:
             self._disconnect()
             self._broker.maybe_switch_next()
-            return False
+            raise
         finally:
             self._turn.release()
-        return True
 
     def _in_turn(self, service: str, called: str, arguments: dict[str, Any], timeout: float) -> amqp.Message:
         deadline = rpc_wire.deadline_after(timeout)

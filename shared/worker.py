@@ -18,6 +18,7 @@ from shared import consumer, database, inbox, jobs, logs, metrics, outbox, parki
 POLL_SECONDS = 2.0
 REDRIVE_SECONDS = 60.0
 STOP_SECONDS = 8.0
+TIMER_SECONDS = 3600.0  # it may have much to do at once, and call Stripe for each
 log = logs.logger(__name__)
 
 
@@ -132,7 +133,7 @@ class Worker:
     def _watch(self, timer: Timer) -> None:
         watchdog.go_on(rest_seconds=timer.every_seconds)
         while not self.stopping.wait(timer.every_seconds):
-            watchdog.go_on()
+            watchdog.go_on(rest_seconds=TIMER_SECONDS)
             try:
                 timer.run(self.database)
             except database.TRANSIENT as error:

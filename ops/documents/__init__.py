@@ -9,7 +9,15 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS: Sequence[str] = ("configuration", "errors", "rpc")
+DOCUMENTS: Sequence[str] = (
+    "alerts",
+    "asyncapi",
+    "configuration",
+    "errors",
+    "events",
+    "metrics",
+    "rpc",
+)
 
 
 def render_all() -> dict[Path, str]:

@@ -8,7 +8,11 @@ from shared import events
 
 @dataclass(frozen=True, kw_only=True)
 class AccountRegistered:
-    """:param profile_version: which version of its personal data the account began with"""
+    """
+    Somebody confirmed the address they had signed up with: the account is there.
+
+    :param profile_version: which version of its personal data the account began with
+    """
 
     name: ClassVar[str] = "accounts.AccountRegistered"
     schema: ClassVar[int] = 1
@@ -30,6 +34,12 @@ class ProfileChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class OrgFounded:
+    """
+    An account got an org of its own.
+
+    :param owner_id: the account that owns it
+    """
+
     name: ClassVar[str] = "accounts.OrgFounded"
     schema: ClassVar[int] = 1
 
@@ -51,7 +61,11 @@ class OrgChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class MemberJoined:
-    """:param role: `owner` or `member`"""
+    """
+    An account belongs to an org from now on; its founder too.
+
+    :param role: `owner` or `member`
+    """
 
     name: ClassVar[str] = "accounts.MemberJoined"
     schema: ClassVar[int] = 1

@@ -19,8 +19,13 @@ class SubscriptionChanged:
 
     :param version: dense per org, from 1
     :param plan_before: empty for the first
+    :param action: what brought it: `started`, `upgraded`, `downgraded`, `canceled`, `scheduled`, `withdrawn`,
+        `renewed`, `fell_back`, `recovered` or `corrected`
     :param status: `active`, `past_due` (in its grace period) or `unpaid` (fell back to Free until it pays)
     :param message_limit: per calendar month
+    :param bot_limit: how many bots may run
+    :param max_resets_per_month: how many actions in a calendar month may reset its usage
+    :param effective_at: when it took effect
     """
 
     name: ClassVar[str] = "billing.SubscriptionChanged"
@@ -40,7 +45,12 @@ class SubscriptionChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentFailed:
-    """:param grace_until: until then the org keeps the plan"""
+    """
+    A payment failed. It is told once, until one succeeds.
+
+    :param since: when the first of them failed
+    :param grace_until: until then the org keeps the plan
+    """
 
     name: ClassVar[str] = "billing.PaymentFailed"
     schema: ClassVar[int] = 1
@@ -53,7 +63,11 @@ class PaymentFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRecovered:
-    """What was owed is paid."""
+    """
+    What was owed is paid.
+
+    :param recovered_at: when
+    """
 
     name: ClassVar[str] = "billing.PaymentRecovered"
     schema: ClassVar[int] = 1
@@ -65,7 +79,11 @@ class PaymentRecovered:
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerLinked:
-    """The org is this customer at Stripe."""
+    """
+    The org is this customer at Stripe.
+
+    :param customer_id: Stripe's id
+    """
 
     name: ClassVar[str] = "billing.CustomerLinked"
     schema: ClassVar[int] = 1
@@ -76,7 +94,11 @@ class CustomerLinked:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeRequested:
-    """A person asked for this; whether it happens is for Stripe and a bank to say. `at` is `now` or `period_end`."""
+    """
+    A person asked for this; whether it happens is for Stripe and a bank to say.
+
+    :param at: `now` or `period_end`
+    """
 
     name: ClassVar[str] = "billing.ChangeRequested"
     schema: ClassVar[int] = 1
@@ -100,7 +122,12 @@ class RequestGivenUp:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckoutOpened:
-    """A person was sent to Stripe to pay for the first time."""
+    """
+    A person was sent to Stripe to pay for the first time.
+
+    :param session_id: the Checkout session's id at Stripe
+    :param expires_at: until when its page can be used
+    """
 
     name: ClassVar[str] = "billing.CheckoutOpened"
     schema: ClassVar[int] = 1
@@ -113,7 +140,11 @@ class CheckoutOpened:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeScheduled:
-    """The plan will be another one from `takes_effect_at` on, unless this is withdrawn before."""
+    """
+    The plan will be another one, unless this is withdrawn before.
+
+    :param takes_effect_at: from when on
+    """
 
     name: ClassVar[str] = "billing.ChangeScheduled"
     schema: ClassVar[int] = 1
@@ -135,7 +166,13 @@ class ChangeWithdrawn:
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodStarted:
-    """A period of Stripe's, paid. It has nothing to do with the calendar month in which messages are counted."""
+    """
+    A period of Stripe's, paid. It has nothing to do with the calendar month in which messages are counted.
+
+    :param subscription_id: Stripe's id
+    :param starts_at: its first moment
+    :param ends_at: the first moment after it
+    """
 
     name: ClassVar[str] = "billing.PeriodStarted"
     schema: ClassVar[int] = 1

@@ -49,7 +49,12 @@ class MessageRefunded:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitChanged:
-    """:param carried_over: why an action that resets usage did not: empty, `max_resets` or `earlier_month`"""
+    """
+    The open month has other limits, by a billing.SubscriptionChanged.
+
+    :param action: the action of that change
+    :param carried_over: why an action that resets usage did not: empty, `max_resets` or `earlier_month`
+    """
 
     name: ClassVar[str] = "quota.LimitChanged"
     schema: ClassVar[int] = 1
@@ -64,7 +69,11 @@ class LimitChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class UsageReset:
-    """The month's count begins anew, in a new generation."""
+    """
+    The month's count begins anew, in a new generation.
+
+    :param action: the action of the billing.SubscriptionChanged that brought it
+    """
 
     name: ClassVar[str] = "quota.UsageReset"
     schema: ClassVar[int] = 1
@@ -77,7 +86,11 @@ class UsageReset:
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaReset:
-    """Told to the others: the month's usage is zero again."""
+    """
+    Told to the others: the month's usage is zero again.
+
+    :param action: the action of the billing.SubscriptionChanged that brought it
+    """
 
     name: ClassVar[str] = "quota.QuotaReset"
     schema: ClassVar[int] = 1
@@ -92,7 +105,11 @@ class QuotaReset:
 
 @dataclass(frozen=True, kw_only=True)
 class BotsStopped:
-    """No message is left: all bots of the org stop. `reason` is limit or subscription."""
+    """
+    No message is left: all bots of the org stop.
+
+    :param reason: `limit`: the last message was sent; `subscription`: the limit fell to what was used, or below
+    """
 
     name: ClassVar[str] = "quota.BotsStopped"
     schema: ClassVar[int] = 1
@@ -104,7 +121,11 @@ class BotsStopped:
 
 @dataclass(frozen=True, kw_only=True)
 class BotsRestarted:
-    """There are messages again. `reason` is month, subscription, refund or credit."""
+    """
+    There are messages again: the bots of the org run, but for those that are paused.
+
+    :param reason: what brought them: `month`, `subscription`, `refund` or `credit`
+    """
 
     name: ClassVar[str] = "quota.BotsRestarted"
     schema: ClassVar[int] = 1
@@ -116,6 +137,8 @@ class BotsRestarted:
 
 @dataclass(frozen=True, kw_only=True)
 class BotCreated:
+    """The org has a bot more."""
+
     name: ClassVar[str] = "quota.BotCreated"
     schema: ClassVar[int] = 1
 
@@ -126,6 +149,8 @@ class BotCreated:
 
 @dataclass(frozen=True, kw_only=True)
 class BotRenamed:
+    """The bot has another name."""
+
     name: ClassVar[str] = "quota.BotRenamed"
     schema: ClassVar[int] = 1
 
@@ -136,7 +161,12 @@ class BotRenamed:
 
 @dataclass(frozen=True, kw_only=True)
 class BotPaused:
-    """:param reason: the one that was added, `user` or `plan`; `reasons` are all that hold now"""
+    """
+    A bot has a reason more to be paused: a person paused it, or the plan has no room for it.
+
+    :param reason: the one that was added, `user` or `plan`
+    :param reasons: all that hold now
+    """
 
     name: ClassVar[str] = "quota.BotPaused"
     schema: ClassVar[int] = 1
@@ -149,7 +179,12 @@ class BotPaused:
 
 @dataclass(frozen=True, kw_only=True)
 class BotResumed:
-    """:param reason: who or what gave the room, `user` or `plan`; `reasons` are those that still hold"""
+    """
+    A bot has a reason less to be paused; it runs again if none is left.
+
+    :param reason: who or what gave the room, `user` or `plan`
+    :param reasons: those that still hold
+    """
 
     name: ClassVar[str] = "quota.BotResumed"
     schema: ClassVar[int] = 1
@@ -162,6 +197,8 @@ class BotResumed:
 
 @dataclass(frozen=True, kw_only=True)
 class BotDeleted:
+    """The bot is gone; its messages stay counted."""
+
     name: ClassVar[str] = "quota.BotDeleted"
     schema: ClassVar[int] = 1
 

@@ -9,8 +9,11 @@ from shared import events
 @dataclass(frozen=True, kw_only=True)
 class SecretCreated:
     """
+    An API secret was made, and can be used.
+
     :param made_by: the account of the person who made it
-    :param expires_at: RFC 3339, empty: never
+    :param scopes: what it may do
+    :param expires_at: until when; empty: never
     """
 
     name: ClassVar[str] = "secrets.SecretCreated"
@@ -26,7 +29,11 @@ class SecretCreated:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretRevoked:
-    """:param reason: `person`"""
+    """
+    The secret can be used no more, from this moment on.
+
+    :param reason: `person`
+    """
 
     name: ClassVar[str] = "secrets.SecretRevoked"
     schema: ClassVar[int] = 1

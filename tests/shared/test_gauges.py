@@ -36,7 +36,8 @@ def value(name: str, **labels: str) -> float | None:
 
 def of(home: database.Database, amqp_uri: str, **work: object) -> list[gauges.Source]:
     """The sources of a worker that does not run."""
-    return gauges.sources(worker.Worker(worker.Work(**({"service": "counting"} | work)), home, amqp_uri))
+    running = worker.Worker(worker.Work(**({"service": "counting"} | work)), home, amqp_uri)
+    return gauges.sources(running, home.looking())
 
 
 class TestOfTheDatabase:
@@ -74,7 +75,7 @@ class TestOfTheDatabase:
         assert value("scrape_errors_total", **up) == failures + 1
 
     def test_does_not_wait_for_one_that_does_not_answer(self, home, amqp_uri, monkeypatch):
-        monkeypatch.setattr(gauges, "READ_SECONDS", 0.5)
+        monkeypatch.setattr(database, "LOOK_SECONDS", 0.5)
         sources = of(home, amqp_uri)
         with home.begin() as session:
             session.execute(text("LOCK TABLE log_head IN ACCESS EXCLUSIVE MODE"))

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 
 import pytest
 from prometheus_client import Counter, Histogram
@@ -56,3 +58,18 @@ class TestCalling:
             raise errors.Conflict("changed_meanwhile")
 
         assert calls.get() == 1
+
+
+class TestInAGreenProcess:
+    def test_have_real_locks_since_a_real_thread_reads_them(self):
+        program = (
+            "from shared import serve; serve.green(); import threading; from shared import metrics;"
+            "locks = (metrics.HTTP_IN_FLIGHT._value._lock, metrics.REGISTRY._lock, threading.Lock());"
+            "print(*(type(lock).__module__ for lock in locks))"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60, capture_output=True, text=True
+        )
+
+        assert done.stdout.split() == ["_thread", "_thread", "eventlet.lock"]

@@ -3,12 +3,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import kombu
 import kombu.utils.url
 import pytest
 
 from sandbox.rabbitmq import RabbitmqServer
-from shared import context, errors
+from shared import context, errors, rpc_client
 from shared.rpc_client import BlockingClient
+from tests.shared import kernel
 from tests.shared.rpc_processes import Process, eventually, processes
 
 
@@ -110,3 +112,37 @@ class TestCall:
         client.close()
 
         eventually(lambda: not reply_queues())
+
+
+class TestStands:
+    def test_says_so_again_and_again(self, client: BlockingClient):
+        assert [client.stands(), client.stands()] == [True, True]
+
+    def test_notices_that_rabbitmq_has_ended_the_connection_and_makes_another(self, client: BlockingClient):
+        client.stands()
+        assert client._connection is not None
+        client._connection.sock.shutdown(socket.SHUT_RDWR)
+
+        assert client.stands()
+
+    def test_does_not_take_a_listener_that_says_nothing_for_rabbitmq(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(rpc_client, "CONNECT_SECONDS", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            with BlockingClient(f"amqp://guest:guest@127.0.0.1:{port}/") as client:
+                started = time.monotonic()
+
+                assert not client.stands()
+                assert time.monotonic() - started < 2
+
+
+class TestCountMessages:
+    def test_counts_what_waits_and_takes_no_queue_for_an_empty_one(self, amqp_uri: str, client: BlockingClient):
+        with kombu.Connection(amqp_uri) as connection:
+            queue = connection.SimpleQueue("waiting")
+            queue.put("one")
+            kernel.eventually(lambda: client.count_messages("waiting") == 1, "it is counted")
+            queue.queue.delete()
+
+        assert client.count_messages("nobody") == 0
+        assert client.stands()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from shared import database, jobs, outbox, worker
+from shared import database, jobs, outbox, watchdog, worker
 from tests.shared import kernel, kernel_programs, test_parking
 from tests.shared.kernel import Listener, places
 
@@ -178,6 +178,17 @@ class TestWorker:
             kernel.eventually(lambda: len(looks) >= 3, "three looks")
 
         assert set(looks) == {home.url}
+
+    def test_names_a_thread_that_does_not_go_on(self, home, amqp_uri, monkeypatch):
+        monkeypatch.setattr(worker, "POLL_SECONDS", 0.05)
+        monkeypatch.setattr(watchdog, "STUCK_SECONDS", 0.5)
+        may_end = threading.Event()
+        add(home)
+        with working(home, amqp_uri, jobs={"mail": lambda *_job: may_end.wait(10)}) as running:
+            kernel.eventually(lambda: running.stuck() == ["counting jobs"], "it is named, and no other")
+            may_end.set()
+
+            kernel.eventually(lambda: "counting jobs" not in running.stuck(), "it goes on")
 
     def test_finishes_the_job_at_hand_before_it_stops(self, home, amqp_uri):
         began, may_end, done = threading.Event(), threading.Event(), []

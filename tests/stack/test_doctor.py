@@ -13,7 +13,8 @@ from ops import processes
 from sandbox.postgres import PostgresServer
 from tests.infrastructure import NewDatabase
 from tests.shared import kernel
-from tests.stack.stacks import Running, eventually, run
+from tests.stack import figures
+from tests.stack.stacks import Process, Running, eventually, run
 from tests.stack.test_repairs import await_dead, send_to_quota
 
 HEALTHY, ILL, AWAY = 0, 1, 75
@@ -121,6 +122,20 @@ class TestDoctor:
         (consumer,) = [json.loads(line) for line in status.stdout.splitlines()]
         assert (status.returncode, consumer["hash_known"], consumer["consumers"]) == (ILL, False, 1)
 
+        worker = stack.processes["worker"]
+        eventually(lambda: shown_troubles(worker) == [1, 1, 1, 1], "the metrics do not show the same")
+
+
+def shown_troubles(worker: Process) -> list[float]:
+    """What is parked, dead, given up and diverged, as /metrics has it."""
+    found = figures.read([worker])
+    return [
+        found.of("chatness_parked_events", service="quota", producer="billing"),
+        found.of("chatness_dead_letters", service="quota", producer="billing"),
+        found.of("chatness_jobs", service="accounts", state="failed"),
+        found.of("chatness_consumer_diverged", service="billing", producer="accounts"),
+    ]
+
 
 TROUBLES = {
     "accounts": """
@@ -138,6 +153,7 @@ TROUBLES = {
 @pytest.fixture
 def troubles(stack: Running) -> Iterator[None]:
     """One of each kind that the doctor must find: parked, dead, given up, diverged."""
+    stack.sign_up()  # so that billing has heard something
     (before,) = stack.rows("billing", "SELECT hash FROM inbox WHERE producer = 'accounts'")
     for service, sql in TROUBLES.items():
         stack.rows(service, sql)

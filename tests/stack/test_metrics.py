@@ -83,6 +83,7 @@ def test_a_worker_shows_how_its_services_stand(stack: Running, ours: dict[str, P
     found = figures.read([worker])
     assert found.of("chatness_figures_up") == 4 + 2  # the databases, and the producers of billing and quota
     assert found.of("chatness_consumer_lag_events") == found.of("chatness_consumer_diverged") == 0
+    assert ("chatness_dead_letters", frozenset({("service", "quota"), ("producer", "billing")})) in found.samples
     assert found.of("chatness_handler_seconds_count", service="quota", event="billing.SubscriptionChanged") > 0
     assert found.of("chatness_events_published_total", service="billing") > 0
     assert found.of("chatness_job_seconds_count", kind="accounts.mail") > 0
