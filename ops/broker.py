@@ -148,7 +148,7 @@ def _of_service(name: str) -> _Rights:
         read=[*queues, OURS, consumer.DEAD_LETTERS, r"[a-z]+\.events"],
         topics={
             rpc_wire.EXCHANGE: ([REPLY, r"[a-z]+\.read_log"], [REPLY, rf"{name}\.\*"]),
-            f"{name}.events": ([rf"{name}\..+"], []),
+            f"{name}.events": ([rf"{name}\..+"], [".*"]),
         },
     )
 

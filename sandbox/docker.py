@@ -88,7 +88,8 @@ class RabbitmqContainer(rabbitmq.RabbitmqServer):
 
     def import_definitions(self, document: str) -> None:
         # As an argument of a shell in the container, which sees no file of ours.
-        self._container.execute(["sh", "-c", 'echo "$1" | rabbitmqctl --quiet import_definitions', "sh", document])
+        script = 'printf %s "$1" | rabbitmqctl --quiet import_definitions'
+        self._container.execute(["sh", "-c", script, "sh", document])
 
     def _is_ready_at(self, port: int) -> bool:
         self._ports["amqp"] = port

@@ -1,6 +1,7 @@
 """The whole stack as real processes: started, killed and started again; with orgs that use it over HTTP."""
 
 import itertools
+import json
 import os
 import resource
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from ops import client, processes
+from ops import broker, client, processes
 from ops import stack as composition
 from sandbox import binaries, children, clean, infrastructure, ports
 from sandbox.postgres import PostgresServer
@@ -132,9 +133,9 @@ class Running:
         process.start()
         return process
 
-    def add_composed(self, *names: str) -> None:
+    def add_composed(self, *names: str, **environment: str) -> None:
         for name in names:
-            self.add(name, *self._composed.commands[name])
+            self.add(name, *self._composed.commands[name], **environment)
 
     def await_ready(self) -> None:
         for process in self.processes.values():
@@ -313,16 +314,36 @@ def _allow_many_connections() -> None:
 
 @pytest.fixture(scope="session")
 def stack(new_database: NewDatabase, new_vhost: Callable[[], str], rabbitmq: RabbitmqServer) -> Iterator[Running]:
-    """The processes as `chatness up` starts them, on the session's servers, and a second gateway and quota."""
+    """
+    The processes as `chatness up` starts them, on the session's servers, and a second gateway and quota. Some of them
+    sign in to RabbitMQ as users that may do no more than these processes need.
+    """
     urls = {f"{name.upper()}_DATABASE_URL": new_database() for name in processes.SERVICES}
     urls["AMQP_URI"] = new_vhost()
-    urls["FOREIGN_AMQP_URI"] = composition.add_bot_runtime(rabbitmq, vhost=urls["AMQP_URI"].rpartition("/")[2])
+    vhost = urls["AMQP_URI"].rpartition("/")[2]
+    urls["FOREIGN_AMQP_URI"] = composition.add_bot_runtime(rabbitmq, vhost=vhost)
+    uris = _add_users(
+        rabbitmq, vhost, {"ours": processes.SERVICES, "ours-quota": ["quota"], "ours-gateway": ["gateway"]}
+    )
     with temporary_directory() as directory, standing(directory, urls=urls) as running:
-        running.add_composed("mail", "stripe", "services", "worker", "gateway")
-        running.add("quota 2", *CHATNESS, "serve", "quota")
-        running.add("gateway 2", *CHATNESS, "serve", "gateway", CHATNESS_PORT=str(ports.free()))
+        running.add_composed("mail", "stripe", "services", "gateway")
+        running.add_composed("worker", AMQP_URI=uris["ours"])
+        running.add("quota 2", *CHATNESS, "serve", "quota", AMQP_URI=uris["ours-quota"])
+        second = {"CHATNESS_PORT": str(ports.free()), "AMQP_URI": uris["ours-gateway"]}
+        running.add("gateway 2", *CHATNESS, "serve", "gateway", **second)
         running.await_ready()
         yield running
+
+
+def _add_users(rabbitmq: RabbitmqServer, vhost: str, runs: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The URIs of users for processes that run these, by the user's name."""
+    together: dict[str, list[Any]] = {}
+    for name, services in runs.items():
+        account = broker.Account(name=name, password=rabbitmq.password_of(name), vhost=vhost)
+        for kind, entries in broker.of_ours(account, runs=services).items():
+            together.setdefault(kind, []).extend(entries)
+    rabbitmq.import_definitions(json.dumps(together))
+    return {name: rabbitmq.uri_of(vhost, user=name) for name in runs}
 
 
 @pytest.fixture(scope="session")
