@@ -94,6 +94,9 @@ def of_migrations(seen: Seen) -> Iterator[Finding]:
             yield Finding("migrations", service, "ill", missing, f"chatness migrate {service}")
         elif sight.newer:
             yield Finding("migrations", service, "note", f"newer than this release: {', '.join(sight.newer)}")
+        elif sight.outdated:
+            outdated = "its read models were made by an older release's projections"
+            yield Finding("migrations", service, "ill", outdated, f"chatness projections rebuild {service} --execute")
         else:
             yield Finding("migrations", service, "ok", "up to date")
 

@@ -5,6 +5,7 @@ What `chatness serve` and `chatness worker` run: services by name, put together 
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
@@ -160,7 +161,10 @@ def _migrate(name: str, url: str) -> list[str]:
 
 def work_of(name: str, settings: Any, home: database.Database) -> Any:
     """What a service's worker does: whom it hears, its jobs, its timers."""
-    return import_module(f"services.{name}.worker").work(settings, home)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
+        room = import_module(f"services.{name}.worker")
+    return room.work(settings, home)
 
 
 def _open_green_health(common: ops_settings.Settings, role: str, checks: health.Checks) -> None:

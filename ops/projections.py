@@ -22,13 +22,21 @@ def diff(services: Iterable[str], *, limit: int, reveal: bool, as_json: bool) ->
 
 
 def rebuild(services: Iterable[str], *, execute: bool, limit: int, reveal: bool, as_json: bool) -> int:
-    """Without `execute` it looks and no more; then it gives 0, whatever it saw."""
+    """
+    Without `execute` it looks and no more; then it gives 0, whatever it saw.
+
+    :raises Refused: before anything is changed, if a newer release made them, or where an event cannot be projected
+    """
     if not execute:
         _look(services, limit=limit, reveal=reveal, as_json=as_json)
         click.echo(exits.NO_CHANGE, err=True)
         return exits.OK
     with reach.needing_databases():
-        for name, home in reach.open_databases(services).items():
+        homes = reach.open_databases(services)
+        for name, home in homes.items():
+            if _standing_version(name, home) > read_models_of(name).version:
+                raise exits.Refused(f"{name}'s read models are those of a newer release: rebuild them with that one")
+        for name, home in homes.items():
             report = _projected(rebuilding.rebuild, home, name, read_models_of(name), limit=limit)
             _say(name, report, "mended", reveal=reveal, as_json=as_json)
     return exits.OK
@@ -65,13 +73,18 @@ def _projected(call: Any, *arguments: Any, **options: Any) -> rebuilding.Report:
 
 
 def _outdated(name: str, home: database.Database, models: rebuilding.ReadModels) -> Iterator[str]:
-    with home.begin() as session:
-        version = rebuilding.standing_version(session, name)
-    if version not in (None, models.version):
+    version = _standing_version(name, home)
+    if 0 < version < models.version:
         made = (
             f"{name}: read models made by version {version} of its projections, and this release has {models.version}"
         )
         yield f"{made}: chatness projections rebuild {name} --execute"
+
+
+def _standing_version(name: str, home: database.Database) -> int:
+    """0 where nobody has noted it."""
+    with home.begin() as session:
+        return rebuilding.standing_version(session, name) or 0
 
 
 def _say(name: str, report: rebuilding.Report, done: str, *, reveal: bool, as_json: bool) -> None:

@@ -34,7 +34,7 @@ def service_settings(name: str) -> Any:
 def open_database(name: str, *, timeout_seconds: float = 30.0) -> database.Database:
     """A service's database, on the business clock, for one who does one thing after the other."""
     clock = ops_settings.business_clock(config.load(ops_settings.ClockSettings, environment([name])))
-    url = service_settings(name).database_url
+    url = config.load_one(processes.settings_of(name), "database_url", environment([name]))
     return database.Database(url, clock, pool_size=1, statement_timeout_seconds=timeout_seconds)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import Session
@@ -95,10 +95,11 @@ def read_file(path: Path, log: database.Database, producer: str) -> list[Row]:
     """
     What the file names, each once, in the order of the log.
 
+    :raises NotThere: if there is no such file
     :raises Refused: for the first line that is not exactly an event of the producer's log
     """
     found: dict[int, Row] = {}
-    with path.open("rb") as lines:
+    with _opened(path) as lines:
         for batch in _batches(_numbered(path, lines)):
             with log.begin() as session:
                 logged = {event.position: event for event in _logged(session, producer, batch)}
@@ -106,6 +107,13 @@ def read_file(path: Path, log: database.Database, producer: str) -> list[Row]:
                 _check(f"{path}, line {number}", event, logged.get(event.position), producer)
                 found[event.position] = _row(event)
     return [found[position] for position in sorted(found)]
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise exits.NotThere(f"{path}: {error.strerror}") from error
 
 
 def _numbered(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, envelope.Envelope]]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from ops import projections
 from shared import clock, database, figures, migrate
 
 
@@ -40,12 +41,14 @@ class Sight:
     :param skew_seconds: this machine's clock minus the database's
     :param missing: revisions that this release has and the database has not; then nothing inside was looked at
     :param newer: revisions of a newer release
+    :param outdated: whether its read models were made by an older version of the projections than this release's
     """
 
     skew_seconds: float
     missing: list[str]
     newer: list[str]
     inside: Inside | None
+    outdated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ def look(home: database.Database, service: str) -> Sight:
             missing=missing,
             newer=migrate.unknown(connection, service),
             inside=None if missing else _inside(connection, home.clock.now()),
+            outdated=not missing and _is_outdated(connection, service),
         )
 
 
@@ -94,6 +98,12 @@ def lag(home: database.Database, applied: figures.Inbox) -> Lag:
         known=applied.position == 0 or (row.hash is not None and bytes(row.hash) == applied.hash),
         same_epoch=applied.position == 0 or row.epoch == applied.epoch,
     )
+
+
+def _is_outdated(connection: Connection, service: str) -> bool:
+    found = text("SELECT version FROM read_models WHERE service = :service")
+    version = connection.execute(found, {"service": service}).scalar()
+    return version is not None and version < projections.read_models_of(service).version
 
 
 def _inside(connection: Connection, now: datetime) -> Inside:

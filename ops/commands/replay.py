@@ -54,7 +54,7 @@ def _filter(*names: str, help: str, metavar: str) -> Callable[[Command], Command
 @click.option(
     "--from-file",
     "source",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="Events that --to-file wrote, in place of the filters. Each must be in the log as it is in the file.",
 )
 @click.option(

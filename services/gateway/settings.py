@@ -32,7 +32,10 @@ class Settings:
         "PUBLIC_URL", "the address clients know, as https://api.example.com", parse=_without_slash
     )
     cursor_key: bytes = config.setting(
-        "CURSOR_KEY", "signs page cursors; the same in every gateway, at least 32 bytes", parse=_key, secret=True
+        "CURSOR_KEY",
+        "signs the cursors of lists and the page's forms; the same in every gateway, at least 32 bytes",
+        parse=_key,
+        secret=True,
     )
     host: str = config.setting("CHATNESS_HOST", "the IPv4 address to listen on", default="127.0.0.1")
     port: int = config.setting("CHATNESS_PORT", "the port to listen on", parse=config.whole(1, 65535), default=8000)

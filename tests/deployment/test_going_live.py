@@ -15,9 +15,12 @@ from tests.ops import test_operations_page
 pytestmark = pytest.mark.pure
 
 PAGE = (files.ROOT / "docs" / "going-live.md").read_text()
-COMMANDS = sorted(
-    {found for found in re.findall(r"`(chatness [^`]+)`", PAGE.replace("\n", " ")) if "SERVICE" not in found}
-)
+OF_A_LOOKER = 2  # /readyz and /metrics look at the database by themselves
+OF_A_LISTENER = 1  # a worker hears NOTIFY
+FENCED = re.compile(r"^ *```\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+INLINE = re.findall(r"`(chatness [^`]+)`", " ".join(FENCED.sub("", PAGE).split()))
+IN_BLOCKS = re.findall(r"\bchatness [^|>\n]+", "\n".join(FENCED.findall(PAGE)))
+COMMANDS = sorted({found.replace("$name", "quota") for found in (*INLINE, *IN_BLOCKS) if "SERVICE" not in found})
 SETTING = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
@@ -54,9 +57,13 @@ class TestThePage:
 
     def test_counts_the_connections_that_the_processes_open(self):
         pool = 2 * next(field.default for field in dataclasses.fields(database.Database) if field.name == "pool_size")
-        most = len(processes.SERVICES) * (pool + pool + 1)
+        serve = pool + OF_A_LOOKER
+        worker = pool + OF_A_LISTENER + 2 * OF_A_LOOKER
+        most = len(processes.SERVICES) * (serve + worker)
 
+        assert f"a `serve` holds up to {serve} to each of its services' databases, a `worker` up to {worker}" in PAGE
         assert f"need {most} at most; two of each in Kubernetes {2 * most}" in PAGE
+        assert int(files.compose()["services"]["postgres"]["command"][-1].partition("=")[2]) > 2 * most
 
     def test_is_linked_to_by_what_leads_here(self):
         assert "(docs/going-live.md)" in (files.ROOT / "README.md").read_text()

@@ -45,6 +45,7 @@ def ours(amqp_uri: str, vhost: str, rabbitmq: RabbitmqServer) -> Iterator[Blocki
     for _ in range(2):
         rabbitmq.import_definitions(definitions)
     with broker.channel(amqp_uri) as channel:
+        channel.confirm_delivery()  # or what we publish may not be there yet when somebody looks
         for service in ("quota", "billing"):
             channel.queue_declare(f"rpc-{service}")
             channel.queue_bind(f"rpc-{service}", rpc_wire.EXCHANGE, f"{service}.*")

@@ -210,6 +210,11 @@ class TestOfMigrations:
             ("note", "newer than this release: quota_0009"),
         ]
 
+    def test_finds_read_models_of_an_older_release_ill(self):
+        found = findings.of_migrations({"quota": dataclasses.replace(sight(), outdated=True)})
+
+        assert said(found) == [("ill", "its read models were made by an older release's projections")]
+
 
 class TestOfBroker:
     def test_knows_an_alarm_from_a_broker_that_is_away(self):
@@ -225,6 +230,7 @@ class TestNext:
         overdue = dataclasses.replace(JOBS, overdue_seconds=999)
         ill = {"quota": sight(parked=parked, jobs=jobs), "accounts": sight(jobs=overdue)}
         older = {"billing": sights.Sight(skew_seconds=0, missing=["kernel_0002"], newer=[], inside=None)}
+        older["secrets"] = dataclasses.replace(sight(), outdated=True)
         dead = consumer(queues=Queues(queue=None, dead=1))
         rules = (findings.of_processes, findings.of_parked, findings.of_jobs, findings.of_migrations)
         found = [finding for rule in rules for finding in rule(ill | older)]
@@ -234,6 +240,6 @@ class TestNext:
             f"chatness {finding.next.split('chatness ')[1]}" for finding in found if "chatness" in finding.next
         }
 
-        assert len(commands) >= 8
+        assert len(commands) >= 9
         for command in commands:
             check(command)

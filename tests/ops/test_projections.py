@@ -101,7 +101,8 @@ class TestRebuild:
 
     def test_is_asked_for_when_a_release_projects_otherwise(self, home, monkeypatch):
         list(projections.note_versions(["accounts"]))
-        newer = rebuilding.ReadModels(**{**vars(accounts.READ_MODELS), "version": 2})
+        ours = accounts.READ_MODELS
+        newer = rebuilding.ReadModels(**{**vars(ours), "version": 2})
         monkeypatch.setattr(accounts, "READ_MODELS", newer)
 
         (said,) = projections.note_versions(["accounts"])
@@ -109,6 +110,8 @@ class TestRebuild:
         assert asked("rebuild", "accounts", "--execute").exit_code == exits.OK
 
         assert list(projections.note_versions(["accounts"])) == []
+        monkeypatch.setattr(accounts, "READ_MODELS", ours)  # the older release, once more
+        assert asked("rebuild", "accounts", "--execute").exit_code == exits.CONFLICT
 
 
 @pytest.mark.pure

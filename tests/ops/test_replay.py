@@ -10,14 +10,18 @@ import pika
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from ops import cli, exits, reach
 from services.billing.events import CATALOGUE, SubscriptionChanged
-from shared import clock, database, inbox, outbox, parking, store, tables
+from shared import clock, database, envelope, inbox, outbox, parking, store, tables
 from shared.worker import Work
 from tests.databases import everything_in
 from tests.infrastructure import NewDatabase
 from tests.quota.conftest import subscription
+from tests.shared.conftest import plain_tracebacks
+
+__all__ = ["plain_tracebacks"]  # a fixture that every test here uses
 
 TELLING: store.Aggregate[None] = store.Aggregate(catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state)
 
@@ -149,8 +153,9 @@ class TestADryRun:
 
         assert list(selected.values()) == [6, 0, 3, 5, 2, 2, 6, 0]
 
-    def test_names_what_does_not_exist(self, pair):
-        assert replay("--event", "evt_nobodys").exit_code == exits.NOT_FOUND
+    @pytest.mark.parametrize("words", ["--event evt_nobodys", "--from-file nowhere.jsonl"])
+    def test_names_what_does_not_exist(self, pair, words):
+        assert replay(*words.split()).exit_code == exits.NOT_FOUND
 
 
 class TestMissing:
@@ -218,6 +223,51 @@ class TestMissing:
 
         assert documents(done)[-1]["caught_up_to"] == 3
         assert pair.limits() == {"org_1": 13}
+
+
+class TestAgain:
+    @pytest.fixture
+    def plans(self, pair: Pair, surroundings: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
+        """Quota as an example of a consumer that keeps a read model and does nothing else: each org's limit."""
+
+        def keep(session: Session, fact: SubscriptionChanged, _event: envelope.Envelope) -> None:
+            upsert = (
+                "INSERT INTO limits VALUES (:org, :limit) ON CONFLICT (org_id) DO UPDATE SET message_limit = :limit"
+            )
+            session.execute(text(upsert), {"org": fact.org_id, "limit": fact.message_limit})
+
+        hears = inbox.Hears(CATALOGUE, {SubscriptionChanged: keep}, repeatable=frozenset({SubscriptionChanged}))
+        work = Work(service="quota", hears=[hears])
+        surroundings.setattr("services.quota.worker.work", lambda _settings, _home: work)
+        with pair.quota.begin() as session:
+            session.execute(text("CREATE TABLE limits (org_id text PRIMARY KEY, message_limit bigint NOT NULL)"))
+
+        def kept() -> dict[str, int]:
+            with pair.quota.begin() as session:
+                return {row.org_id: row.message_limit for row in session.execute(text("SELECT * FROM limits"))}
+
+        return kept
+
+    def test_applies_what_was_selected_and_what_follows_in_its_streams(self, pair, plans):
+        pair.tell("org_1", 1, 2)
+        pair.tell("org_2", 1)
+        pair.tell("org_1", 3)
+        pair.box.take(pair.log())
+        with pair.quota.begin() as session:
+            session.execute(text("DELETE FROM limits"))
+        billing = everything_in(pair.billing)
+
+        (would,) = documents(replay("--mode", "again", "--positions", "2..2", "--json"))
+        refused = replay("--mode", "again", "--positions", "2..2", "--execute", "--max", "1")
+        assert plans() == {}
+        done = replay("--mode", "again", "--positions", "2..2", "--execute", "--max", "2", "--json")
+
+        assert (would["events"], would["later"], would["to_apply"]) == (1, 1, 2)
+        assert (refused.exit_code, done.exit_code) == (exits.CONFLICT, exits.OK)
+        assert documents(done)[1]["applied"] == 2
+        assert plans() == {"org_1": 13}
+        assert everything_in(pair.billing) == billing
+        assert pair.overhears() == 0
 
 
 class TestRefusals:

@@ -56,7 +56,9 @@ def redrive_unreadable(home: database.Database, version: str) -> None:
 
 def replay_all(home: database.Database, log_url: str, mode: str, at: str) -> None:
     failpoints.arm("replay.committed", at=int(at))
-    kernel.replay_all(kernel.Listener(home).totals, database.Database(log_url, clock.Clock()), mode)
+    listener = kernel.Listener(home)
+    box = listener.totals if mode == "again" else listener.inbox
+    kernel.replay_all(box, database.Database(log_url, clock.Clock()), mode)
 
 
 def _dying_at(version: str) -> Any:

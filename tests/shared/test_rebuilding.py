@@ -7,6 +7,7 @@ from sqlalchemy import MetaData, text
 from shared import database, events, rebuilding, tables
 from tests.databases import everything_in
 from tests.shared import kernel
+from tests.shared.test_parking import waits_for_a_lock
 
 ONE, TWO = "counter-org_1", "counter-org_2"
 
@@ -99,6 +100,18 @@ class TestRebuild:
         with pytest.raises(rebuilding.CannotProject, match=f"{ONE}@1 .*counting.Added is not known"):
             rebuilding.diff(counted, older, limit=1)
 
+    def test_waits_for_a_writer_who_has_locked_a_row_and_is_about_to_write_it(self, counted):
+        spoil(counted)
+        with ThreadPoolExecutor(1) as crowd:
+            with counted.begin() as session:
+                session.execute(text(f"SELECT total FROM totals WHERE stream = '{ONE}' FOR UPDATE"))
+                mending = crowd.submit(rebuilding.rebuild, counted, "counting", read_models(), limit=1)
+                kernel.eventually(lambda: waits_for_a_lock(counted), "it waits for the writer")
+                kernel.add_in(session, ONE, 10)
+            mending.result()
+
+        assert totals(counted) == {ONE: 16, TWO: 5}
+
     def test_loses_nothing_of_what_is_written_meanwhile(self, counted):
         """Four writers add to old streams and new ones, while their rows are spoiled and mended again and again."""
         stopping = threading.Event()
@@ -115,7 +128,7 @@ class TestRebuild:
         with ThreadPoolExecutor(4) as crowd:
             writers = [crowd.submit(write, writer) for writer in range(10, 14)]
             try:
-                for _round in range(4):
+                for _round in range(3):
                     with counted.begin() as session:
                         session.execute(text("LOCK TABLE totals; UPDATE totals SET total = total + 1000"))
                     rebuilding.rebuild(counted, "counting", read_models(), limit=1)

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 import pytest
@@ -115,3 +118,44 @@ class TestTheClient:
         assert (len(said[1:]), said[-1]) == (left, "sent; 0 are left")
         assert ended.stderr == f"no message is left until {org.usage()['resets_at']}\n"
         assert ended.returncode == 1
+
+
+@pytest.mark.timeout(60)
+class TestTheConsumer:
+    def test_hears_in_order_whose_bots_stopped_also_while_it_was_away_and_asks_whom_to_write_to(
+        self, stack: Running
+    ) -> None:
+        orgs = [stack.sign_up() for _ in range(2)]
+        with consumer(stack):
+            pass
+        use_up(orgs[0], all_but=0)
+
+        with consumer(stack) as program:
+            use_up(orgs[1], all_but=0)
+            heard = [json.loads(line) for line in lines_until(program, orgs[1].email)]
+
+        assert [one for one in heard if one["write_to"] in {org.email for org in orgs}] == [
+            {"org": "Engines", "write_to": org.email, "why": "limit", "period": org.usage()["period"]} for org in orgs
+        ]
+
+
+def lines_until(program: TextIO, word: str) -> Iterator[str]:
+    """The lines that it says, to the first with this word."""
+    for line in program:
+        yield line
+        if word in line:
+            return
+
+
+@contextmanager
+def consumer(stack: Running) -> Iterator[TextIO]:
+    """What the consumer says once it listens."""
+    environment = {**os.environ, "AMQP_URI": stack.environment["FOREIGN_AMQP_URI"]}
+    command = [sys.executable, str(EXAMPLES / "consumer.py")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "bot-runtime.stopped listens\n"
+            yield process.stdout
+        finally:
+            process.terminate()

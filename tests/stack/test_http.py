@@ -78,6 +78,7 @@ POSTS = {
     "POST /v1/sessions": Post(
         body={"email": "{email}", "password": PASSWORD}, status=201, repeated="session_already_created"
     ),
+    "POST /v1/password-resets": Post(body={"email": "{email}"}, other={"email": "eve@example.com"}, status=202),
     "POST /v1/bots": Post(body={"name": "Ada"}, other={"name": "Eve"}, status=201),
     "POST /v1/bots/{bot_id}/pause": Post(prepare=resume),
     "POST /v1/bots/{bot_id}/resume": Post(prepare=pause),
@@ -180,6 +181,7 @@ CONDITIONAL: dict[str, tuple[str, Any]] = {
     "DELETE /v1/subscription": ("/v1/subscription", None),
     "DELETE /v1/subscription/scheduled-change": ("/v1/subscription", None),
 }
+SPENT = {"PUT /v1/password-resets"}  # a token is used up there, and nothing is shown that could have changed
 
 
 class TestIfMatch:
@@ -187,7 +189,7 @@ class TestIfMatch:
         looking = {name for name, operation in operations.items() if "412" in operation["responses"]}
 
         assert looking == set(CONDITIONAL)
-        assert looking >= {name for name in operations if name.split()[0] in ("PATCH", "PUT")}
+        assert looking | SPENT >= {name for name in operations if name.split()[0] in ("PATCH", "PUT")}
 
     @pytest.mark.parametrize("name", CONDITIONAL)
     def test_lets_nothing_be_changed_that_has_changed(self, org: Org, name: str) -> None:

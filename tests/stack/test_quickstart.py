@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def run_all(steps: list[Step], **environment: str) -> list[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     said = ended.stdout.split(END)[:-1]
@@ -77,6 +78,7 @@ def constant(text: str) -> list[Any]:
 
 
 def test_what_the_quickstart_shows_is_what_comes(stack: Running) -> None:
+    assert shutil.which("curl"), "the quickstart is played with curl, which is not installed"
     typed = steps((ROOT / "docs/quickstart.md").read_text().replace(ADDRESS, stack.url))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 

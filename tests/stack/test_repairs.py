@@ -162,6 +162,25 @@ class TestDiscard:
         (record,) = stack.rows("quota", "SELECT * FROM discarded WHERE event_id = :id", id=skipped["event_id"])
         assert (record.reason, record.actor, record.version) == ("a test", "ada", skipped["version"])
 
+        chosen = ("replay", "--from", "billing", "--to", "quota", "--event", skipped["event_id"])
+        (found,) = documents(stack.run(*chosen, "--json"))
+        assert (found["discarded"], found["overtaken"], found["to_apply"]) == (1, 1, 0)
+        replayed = stack.run(*chosen, "--overtaken", "--execute", "--max", "1", "--json")
+        assert (replayed.returncode, documents(replayed)[1]["applied"]) == (OK, 1)
+        assert org.usage()["limit"] == 100_000
+
+
+class TestProjections:
+    def test_agree_with_what_the_services_have_written(self, stack: Running, org: Org) -> None:
+        assert org.owner.ask("POST", f"/v1/bots/{org.bot_id}/pause").status_code == 200
+        secret = org.owner.ask("POST", "/v1/secrets", {"name": "short-lived"}).json()
+        org.owner.ask("DELETE", f"/v1/secrets/{secret['id']}")
+
+        looked = stack.run("projections", "diff", "accounts", "billing", "secrets", "quota", "--json")
+
+        assert (looked.returncode, {line["differ"] for line in documents(looked)}) == (OK, {0})
+        assert all(line["rows"] for line in documents(looked))
+
 
 @pytest.fixture
 def undecodable(stack: Running) -> Iterator[str]:

@@ -12,6 +12,7 @@ from ops import client, processes
 from tests import databases
 from tests.stack.stacks import PASSWORD, Org, Running, eventually
 
+NEW_PASSWORD = "nine white egrets sleep"
 EXCHANGES = [f"{name}.events" for name in processes.SERVICES]
 
 
@@ -64,16 +65,28 @@ def use_everything(org: Org) -> None:
     owner.ask("DELETE", "/v1/sessions/current")
 
 
+def reset_password(org: Org, *, known: str) -> str:
+    """Gives the token that was mailed for it."""
+    api, folder = org.stack.api, org.stack.mail_folder
+    api.ask("POST", "/v1/password-resets", {"email": org.email})
+    eventually(lambda: client.mailed_token(folder, to=org.email) != known, "no link came")
+    token = str(client.mailed_token(folder, to=org.email))
+    assert api.ask("PUT", "/v1/password-resets", {"token": token, "password": NEW_PASSWORD}).status_code == 204
+    return token
+
+
 class TestASecretOfAPerson:
     def test_stands_nowhere_but_with_its_owner(self, stack: Running, ear: Ear) -> None:
         org = stack.sign_up()
         mailed = client.mailed_token(stack.mail_folder, to=org.email)
         assert mailed is not None
         use_everything(org)
+        reset = reset_password(org, known=mailed)
         eventually(lambda: stack.events("secrets", "secrets.SecretRevoked", org.id), "not revoked")
         eventually(lambda: all(_has_done_its_jobs(stack, name) for name in processes.SERVICES), "there are jobs left")
 
         secrets = {"password": PASSWORD, "mailed": mailed, "secret": org.program.token, "session": org.owner.token}
+        secrets |= {"new password": NEW_PASSWORD, "reset": reset}
         logs = {path.name: path.read_bytes() for path in (stack.directory / "logs").iterdir()}
         tables = {name: databases.everything_in(stack.database(name)).encode() for name in processes.SERVICES}
         places = {**logs, **tables, "events": b"\n".join(ear.heard())}
