@@ -2,7 +2,7 @@
 # (sandbox/), not make's.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test lint run demo check test docs soak bench clean
+.PHONY: help setup setup-test chromium lint run demo check test docs soak bench clean
 
 BIN := .venv/bin
 SOURCES := services shared ops sandbox tests benchmarks examples
@@ -28,11 +28,11 @@ check: lint ## format, lint, types and the tests without servers: a minute
 	@$(BIN)/pytest -q -m pure
 
 # Three processes, each with servers of its own: much of a test's time is waiting for one of them.
-test: lint ## everything once: `check` and the tests with servers
+test: lint chromium ## everything once: `check` and the tests with servers
 	@$(BIN)/pytest -q -m 'not soak' -n 3 --dist loadfile
 
 docs: setup-test ## write the pages of docs/ that are made from the code
-	@$(BIN)/python -m ops.documents
+	@$(BIN)/python -W ignore -m ops.documents
 
 soak: setup-test ## the long programmes, an hour; their figures stand in build/soak.jsonl
 	@rm -f build/soak.jsonl
@@ -52,6 +52,14 @@ lint: setup-test
 
 setup-test: .venv/test.stamp
 	@:
+
+# The page is tested in a real browser. Where it may not be installed, its test fails and says so.
+chromium:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium"; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends \
+			chromium fonts-dejavu-core; } >/dev/null 2>&1 || echo "apt-get could not install chromium" >&2; \
+	fi
 
 # One stamp per list of requirements. The test list holds all of the other, so it serves `run` too.
 .venv/run.stamp: requirements.txt pyproject.toml | .venv/bin/pip

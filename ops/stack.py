@@ -27,6 +27,7 @@ BOT_RUNTIME = "bot-runtime"
 BOT_RUNTIME_MAY_CALL = (
     "quota.admit_messages",
     "quota.get_message",
+    "quota.refund_message",
     "quota.get_usage",
     "accounts.get_profile",
     "accounts.get_org_profile",
@@ -179,6 +180,7 @@ def _add_outside_world(stack: Stack, given: Mapping[str, str]) -> None:
         environment["SMTP_URL"] = f"smtp://127.0.0.1:{smtp_port}"
         stack.commands["mail"] = _python("sandbox.mail", port=smtp_port, folder=str(stack.mail_folder))
     environment.setdefault("MAIL_FROM", "Chatness <no-reply@chatness.example>")
+    environment.setdefault("SUPPORT_ADDRESS", "support@chatness.example")
     if "STRIPE_API_KEY" not in given:
         stripe_port = str(ports.free())
         environment["STRIPE_API_KEY"] = "sk_test_sandbox"

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from shared import context, database, errors, events, tables
 
+LONGEST_ID = 255
+
 
 def fingerprint(key: bytes, arguments: dict[str, Any]) -> bytes:
     """Tells two bodies apart without keeping either: an HMAC, because bodies can be guessed."""
@@ -24,8 +26,10 @@ def recall(session: Session, *, route: str, command_id: str, fingerprint: bytes)
     The outcome of the first time, or None if this is the first; then nobody else is in it until this commits.
 
     :raises Conflict: `idempotency_in_progress` while the first is under way
-    :raises Invalid: `idempotency_key_reused` for another body
+    :raises Invalid: `idempotency_key_reused` for another body, `invalid_command_id` for what is no id
     """
+    if not 1 <= len(command_id) <= LONGEST_ID or not command_id.isprintable():
+        raise errors.Invalid("invalid_command_id", f"A command id has 1 to {LONGEST_ID} printable characters.")
     place = (_actor(), route, command_id)
     ours = "SELECT pg_try_advisory_xact_lock(hashtextextended(:place, 0))"
     if not session.scalar(text(ours), {"place": "\x1f".join(place)}):

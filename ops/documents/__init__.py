@@ -16,6 +16,7 @@ DOCUMENTS: Sequence[str] = (
     "errors",
     "events",
     "metrics",
+    "rpc",
 )
 
 

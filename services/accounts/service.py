@@ -114,7 +114,12 @@ class AccountsService(doors.Service):
 
     @doors.opened("tokens:verify")
     def verify_session(self, sha256: str) -> dict[str, Any]:
-        """:raises NotFound: `unknown_session`"""
+        """
+        Whose token it is.
+
+        :returns: `{"account_id", "org_id", "role", "session_id", "expires_at"}`
+        :raises NotFound: `unknown_session`
+        """
         with self.house.database.begin(deadline=context.current().deadline) as session:
             return sessions.verify(session, sha256)
 

@@ -40,17 +40,31 @@ class BillingService(doors.Service):
 
     @doors.opened("billing:manage")
     def change_plan(self, command_id: str, plan: str, at: str | None = None) -> dict[str, Any]:
-        """See `changes.change`."""
+        """
+        Change the plan, or cancel by changing to Free.
+
+        :returns: `{"outcome": "changed", "subscription", "version"}`, `{"outcome": "checkout", "checkout_url"}`, or
+            `{"outcome": "pending"}` while Stripe owes an answer; each with `change_id`
+        :raises Invalid: `unknown_plan`, `upgrade_is_immediate`, `invalid_at`
+        :raises Conflict: `card_declined`, `authentication_required`, both with `payment_url`; `stripe_refused`,
+            `payment_due`, `change_scheduled`, `plan_unchanged`
+        :raises Unavailable: `stripe_unavailable`, and nothing was changed
+        """
         return changes.change(self.parts, self._order("change_plan", command_id, plan=plan, at=at), plan=plan, at=at)
 
     @doors.opened("billing:manage")
     def cancel(self, command_id: str, at: str | None = None) -> dict[str, Any]:
-        """A change to Free."""
+        """A change to Free, answered as `change_plan` is."""
         return changes.change(self.parts, self._order("cancel", command_id, at=at), plan=FREE, at=at)
 
     @doors.opened("billing:manage")
     def withdraw_change(self, command_id: str) -> dict[str, Any]:
-        """See `changes.withdraw`."""
+        """
+        Withdraw what is scheduled, answered as `change_plan` is.
+
+        :raises Conflict: `nothing_scheduled`
+        :raises Unavailable: `stripe_unavailable`, and nothing was changed
+        """
         return changes.withdraw(self.parts, self._order("withdraw_change", command_id))
 
     @doors.query("billing:manage")
@@ -60,17 +74,36 @@ class BillingService(doors.Service):
 
     @doors.opened("billing:manage")
     def preview(self, plan: str, at: str | None = None) -> dict[str, Any]:
-        """See `previews.preview`."""
+        """
+        What a change would cost and bring; nothing is changed.
+
+        :returns: `{"plan", "at", "effective_at", "currency", "price_today_cents", "credit_cents", "next_invoice",
+            "limits"}`
+        :raises Invalid: and Conflict as `change_plan`
+        :raises Unavailable: `stripe_unavailable`
+        """
         return previews.preview(self.parts, org_id=self.actor.org_id, plan=plan, at=at)
 
     @doors.opened("billing:manage")
     def list_invoices(self, limit: int = 20, after: str = "") -> dict[str, Any]:
-        """See `invoices.page`."""
+        """
+        The newest first.
+
+        :param after: the id of the last invoice of the page before
+        :raises Invalid: `invalid_limit` or `invalid_cursor`
+        :raises Unavailable: `stripe_unavailable`
+        """
         return invoices.page(self.parts, org_id=self.actor.org_id, limit=limit, after=after)
 
     @doors.opened("billing:manage")
     def open_portal(self, command_id: str) -> dict[str, str]:
-        """Where cards are changed. The address lets in whoever has it: Stripe keeps it for a repeat, we do not."""
+        """
+        Where cards are changed. The address lets in whoever has it: Stripe keeps it for a repeat, we do not.
+
+        :returns: `{"url"}`
+        :raises Conflict: `no_customer` before a first paid plan
+        :raises Unavailable: `stripe_unavailable`
+        """
         customer_id = self._customer_id()
         if not customer_id:
             raise errors.Conflict("no_customer", "There is nothing to manage before a first paid plan.")

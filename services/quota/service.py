@@ -49,8 +49,9 @@ class QuotaService(doors.Service):
         :param items: `{"message_id", "bot_id", "org_id"}` each, 256 at most; without `org_id` in the actor's org. The
             gateway's carry `actor` and `deadline` instead, because it asks for others
         :returns: for each item `{"admitted": what get_message gives}` or `{"refused": {"kind", "code", "message",
-            "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_limit_reached`,
-            `org_not_ready`, `org_required`, `service_unavailable`. A refusal is decided anew when asked again
+            "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_refunded`,
+            `message_limit_reached`, `org_not_ready`, `org_required`, `service_unavailable`. A refusal is
+            decided anew when asked again
         :raises Invalid: `invalid_items` if one of them is none; then none was looked at
         """
         ours = self.actor.id == access.GATEWAY
@@ -100,7 +101,8 @@ class QuotaService(doors.Service):
         """
         Whether a message was counted, with the answer that it got.
 
-        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`
+        :returns: `{"id", "bot_id", "period", "used", "limit", "credits_remaining", "remaining"}`, and of one that was
+            refunded `refunded_at`
         :raises NotFound: `unknown_message`
         """
         row = session.get(models.Message, (self.actor.org_id, message_id))
@@ -113,6 +115,7 @@ class QuotaService(doors.Service):
         """
         Take back a message that could not be sent; a repeat changes nothing.
 
+        :returns: `{}`
         :raises NotFound: `unknown_message`
         :raises Conflict: `refund_window_over`
         """

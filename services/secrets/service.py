@@ -67,7 +67,12 @@ class SecretsService(doors.Service):
 
     @doors.opened("tokens:verify")
     def verify_secret(self, sha256: str) -> dict[str, Any]:
-        """:raises NotFound: `unknown_secret`"""
+        """
+        Whose secret it is.
+
+        :returns: `{"secret_id", "org_id", "scopes", "expires_at"}`
+        :raises NotFound: `unknown_secret`
+        """
         with self.house.database.begin(deadline=context.current().deadline) as session:
             return digests.verify(session, sha256, self.house.settings.peppers)
 

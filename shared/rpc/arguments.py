@@ -26,21 +26,21 @@ class Arguments:
         self._wanted = {parameter.name: parameter.annotation for parameter in parameters}
         self._checks = {name: _check(kind) for name, kind in self._wanted.items()}
 
-    def read(self, body: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def read(self, body: dict[str, Any]) -> dict[str, Any]:
         """
-        The positional and the named arguments in the body of a call.
+        The arguments in the body of a call, by name: those, too, that came by position.
 
         :raises Invalid: `invalid_arguments`, and which one
         """
         args, kwargs = body.get("args"), body.get("kwargs")
         try:
-            bound = self._signature.bind(None, *args, **kwargs).arguments  # type: ignore[misc, arg-type]
+            given = self._signature.bind(None, *args, **kwargs).arguments  # type: ignore[misc, arg-type]
         except TypeError as error:
             raise errors.Invalid("invalid_arguments", f"{self._door}: {error}") from None
         for name, check in self._checks.items():
-            if name in bound and not check(bound[name]):
+            if name in given and not check(given[name]):
                 raise errors.Invalid("invalid_arguments", f"{self._door}: {name} is not {shown(self._wanted[name])}")
-        return args, kwargs  # type: ignore[return-value]
+        return {name: given[name] for name in self._checks if name in given}
 
 
 def shown(kind: Any) -> str:

@@ -137,13 +137,13 @@ class Door(nameko.rpc.Rpc):  # type: ignore[misc]
         context.enter(caller)
         if caller.deadline is not None and caller.deadline <= time.time():
             raise errors.Unavailable("deadline_passed", "The call arrived after its deadline.")
-        args, kwargs = self._arguments.read(body)
+        arguments = self._arguments.read(body)
         if not self.rpc_consumer.queue_consumer.serves(self.rpc_consumer):
             raise ContainerBeingKilled
         self.container.spawn_worker(
             self,
-            args,
-            kwargs,
+            (),
+            arguments,
             context_data={CONTEXT_KEY: caller},
             handle_result=partial(self.handle_result, message),
         )

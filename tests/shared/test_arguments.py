@@ -36,10 +36,10 @@ class TestRead:
         ],
     )
     def test_takes_what_fits(self, arguments: dict[str, Any]):
-        assert read(**arguments) == ([], arguments)
+        assert read(**arguments) == arguments
 
-    def test_takes_arguments_by_position(self):
-        assert read("a", 1) == (["a", 1], {})
+    def test_names_arguments_that_came_by_position(self):
+        assert read("a", 1, maybe="b") == {"text": "a", "whole": 1, "maybe": "b"}
 
     @pytest.mark.parametrize(
         "arguments, which",

@@ -1,4 +1,4 @@
-"""A person's browser: Debian's Chromium, looked at with axe-core on every page, and photographed where asked."""
+"""A person's browser: the machine's Chromium, looked at with axe-core on every page, and photographed where asked."""
 
 import os
 import shutil
@@ -19,6 +19,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 780}
 PATIENCE_MS = 8000
@@ -26,7 +27,7 @@ PATIENCE_MS = 8000
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
+    chromium = next(filter(None, map(shutil.which, NAMES)), None)
     assert chromium, "the test of the page needs Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
@@ -85,7 +86,7 @@ class Visitor:
         if not folder:
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=f"{folder}/{name}.png")
+        self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
         self.page.set_viewport_size(PHONE)
-        self.page.screenshot(path=f"{folder}/{name}-phone.png")
+        self.page.screenshot(path=f"{folder}/{name}-phone.png", full_page=True)
         self.page.set_viewport_size(DESKTOP)

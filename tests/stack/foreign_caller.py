@@ -1,7 +1,7 @@
 """
 Another service of the company, which has plain nameko and nothing of ours: makes calls, prints what came of each.
 
-    python foreign_caller.py '{"amqp_uri": …, "name": …, "calls": [{"context": {…}, "method": …, "arguments": {…}}]}'
+    python foreign_caller.py '{"amqp_uri": …, "name": …, "calls": [{"context", "method", "args", "kwargs"}, …]}'
 """
 
 import json
@@ -16,7 +16,7 @@ def outcome(config: dict[str, str], call: dict[str, Any]) -> dict[str, Any]:
     service, method = call["method"].split(".")
     with ClusterRpcProxy(config, context_data=call["context"], timeout=5) as cluster:
         try:
-            return {"result": getattr(cluster[service], method)(**call["arguments"])}
+            return {"result": getattr(cluster[service], method)(*call["args"], **call["kwargs"])}
         except RemoteError as error:
             return {"refused": error.exc_type, "value": error.value}
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome

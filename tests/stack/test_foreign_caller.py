@@ -31,14 +31,19 @@ def client(stack: Running) -> Iterator[BlockingClient]:
         yield client
 
 
-def ask(stack: Running, *calls: tuple[str, dict[str, Any], dict[str, Any]]) -> list[dict[str, Any]]:
+def ask(stack: Running, *calls: tuple[str, Any, dict[str, Any]]) -> list[dict[str, Any]]:
     """Method, arguments and actor of each call; what came of them, in a program that knows plain nameko only."""
     task = {
         "amqp_uri": stack.environment["FOREIGN_AMQP_URI"],
         "name": NAME,
         "calls": [
-            {"method": method, "arguments": arguments, "context": {"actor": actor}}
-            for method, arguments, actor in calls
+            {
+                "method": method,
+                "args": given if isinstance(given, list) else [],
+                "kwargs": given if isinstance(given, dict) else {},
+                "context": {"actor": actor},
+            }
+            for method, given, actor in calls
         ],
     }
     command = [sys.executable, "-W", "ignore", str(PROGRAM), json.dumps(task)]
@@ -62,7 +67,7 @@ class TestAPlainNamekoClient:
             for batch in batches
         ]
         one, many, rest, usage, profile = ask(
-            stack, *calls, ("quota.get_usage", {}, actor), ("accounts.get_org_profile", {"org_id": org.id}, {})
+            stack, *calls, ("quota.get_usage", {}, actor), ("accounts.get_org_profile", [org.id], {})
         )
 
         assert one["result"] == many["result"][:1]

@@ -11,6 +11,7 @@ import requests
 from ops import processes
 from tests.stack import figures
 from tests.stack.stacks import Org, Private, Process, Running, eventually
+from tests.stack.surfer import Surfer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -43,6 +44,16 @@ def assert_away(answer: requests.Response) -> None:
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     assert int(answer.headers["Retry-After"]) >= 1
     assert answer.elapsed.total_seconds() < ANSWER_SECONDS
+
+
+def assert_pages_say_so(surfer: Surfer) -> None:
+    """The page that is about what is away is not there, soon; the others are, without it."""
+    home, account = surfer.see("/"), surfer.see("/account")
+    assert (home.status_code, home.headers["Retry-After"]) == (503, "1")
+    assert "A part of Chatness is away" in home.text
+    assert home.elapsed.total_seconds() < ANSWER_SECONDS
+    assert account.status_code == 200
+    assert "not known now" in account.text
 
 
 WORKERS_DATABASES = {f"database {service}" for service in processes.SERVICES}
@@ -119,7 +130,7 @@ class TestWithoutPostgreSQL:
 
 class TestWithoutQuota:
     def test_its_routes_answer_503_soon_and_the_others_work(self, private: Private, org: Org) -> None:
-        quota = private.stack.processes["quota"]
+        quota, surfer = private.stack.processes["quota"], Surfer(org)
         quota.kill()
         try:
             for name, ask in ROUTES.items():
@@ -127,6 +138,7 @@ class TestWithoutQuota:
                     assert_away(ask(org))
                 else:
                     assert ask(org).status_code != 503, name
+            assert_pages_say_so(surfer)
         finally:
             quota.restart()
 

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
+import requests
 from playwright.sync_api import Browser
 
 from ops import client
 from tests.stack import browser as browsing
 from tests.stack.browser import Visitor
-from tests.stack.stacks import GOOD_CARD, PASSWORD, Running, eventually
+from tests.stack.stacks import GOOD_CARD, PASSWORD, Org, Running, eventually
+from tests.stack.surfer import Surfer
 
 EMAIL = "grace@example.com"
+FAILING_CARD = "4000000000000341"  # it is taken, and fails when it is charged
 NEW_PASSWORD = "seven unlikely herons on a roof"
 
 
@@ -19,6 +23,16 @@ NEW_PASSWORD = "seven unlikely herons on a roof"
 def browser() -> Iterator[Browser]:
     with browsing.browser() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def org(stack: Running) -> Org:
+    return stack.sign_up()
+
+
+@pytest.fixture(scope="module")
+def surfer(org: Org) -> Surfer:
+    return Surfer(org)
 
 
 def mailed_token(stack: Running, email: str) -> str:
@@ -43,7 +57,7 @@ def test_a_person_goes_through_the_page(stack: Running, browser: Browser) -> Non
     upgrades(visitor)
     considers_going_back(visitor)
     makes_a_secret_and_revokes_it(visitor, stack)
-    leaves_and_comes_back(visitor)
+    leaves_and_comes_back(visitor, stack)
 
     assert visitor.complaints == []
 
@@ -201,6 +215,10 @@ def makes_a_secret_and_revokes_it(visitor: Visitor, stack: Running) -> None:
     visitor.heading("Your new secret")
     value = visitor.page.locator("#secret-value").text_content() or ""
     visitor.look("secret-shown")
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.press("Copy")
+    visitor.page.get_by_role("button", name="Copied").wait_for()
+    assert visitor.page.evaluate("navigator.clipboard.readText()") == value
     program = stack.api.with_token(value)
     assert [bot["name"] for bot in program.ask("GET", "/v1/bots").json()["data"]] == ["Charles the Second", "Ada"]
 
@@ -219,17 +237,154 @@ def makes_a_secret_and_revokes_it(visitor: Visitor, stack: Running) -> None:
     visitor.look("secrets-revoked")
 
 
-def leaves_and_comes_back(visitor: Visitor) -> None:
+def leaves_and_comes_back(visitor: Visitor, stack: Running) -> None:
     visitor.press("Sign out")
     visitor.text("You are signed out.")
     visitor.page.go_back()
     visitor.heading("Sign in")
+    visitor.follow("Forgotten your password?")
+    visitor.look("forgotten-password")
+    confirmation = mailed_token(stack, EMAIL)
+    visitor.fill(email=EMAIL)
+    visitor.press("Send the link")
+    visitor.heading("Look into your mailbox")
+    eventually(lambda: mailed_token(stack, EMAIL) != confirmation, "no link to reset the password came")
+    visitor.go(f"/reset-password?token={mailed_token(stack, EMAIL)}")
+    visitor.look("reset-password")
+    visitor.fill(password=NEW_PASSWORD)
+    visitor.press("Change the password")
+    visitor.text("Your password is changed")
     visitor.go("/account/org")
     visitor.heading("Sign in")
-    visitor.fill(email=EMAIL, password=PASSWORD)
+    visitor.fill(email=EMAIL, password=NEW_PASSWORD)
     visitor.press("Sign in")
     visitor.heading("Your Account")
     assert visitor.page.url == f"{visitor.url}/account/org"
     visitor.go("/no/such/page")
     visitor.heading("There is nothing here")
     visitor.look("not-found")
+
+
+def test_the_forms_and_menus_work_without_javascript(stack: Running, browser: Browser) -> None:
+    org = stack.sign_up()
+    visitor = Visitor(browser, stack.url, script=False)
+    sign_in(visitor, org.email, PASSWORD)
+    visitor.heading("Bots")
+    visitor.press("Pause Charles")
+    visitor.text("Paused by hand")
+    visitor.press("Account menu")
+    visitor.page.locator("#account-menu").get_by_role("link", name="API Secrets").click()
+    visitor.fill(name="script")
+    visitor.press("Add secret")
+    visitor.heading("Your new secret")
+    visitor.follow("I have copied it")
+    visitor.follow("Revoke script")
+    visitor.press("Revoke the secret")
+    visitor.text("The secret is revoked.")
+    visitor.go("/billing")
+    visitor.follow("Upgrade to Growth")
+    visitor.press("Continue to Checkout")
+    visitor.page.get_by_role("link", name="Cancel").click()
+    visitor.text("Your new plan waits for its payment")
+    visitor.press("Sign out")
+    visitor.text("You are signed out.")
+
+    assert visitor.complaints == []
+    assert org.bots() == [("Charles", "paused")]
+
+
+def test_it_can_be_read_in_the_dark(stack: Running, browser: Browser) -> None:
+    org = stack.sign_up()
+    for number in range(50):
+        assert org.send(f"msg_{number}").status_code == 201
+    visitor = Visitor(browser, stack.url, dark=True)
+
+    sign_in(visitor, org.email, "not the password")
+    visitor.text("The address or the password is wrong.")
+    visitor.look("dark-sign-in-refused")
+    sign_in(visitor, org.email, PASSWORD)
+    visitor.text("25% of the month")
+    visitor.look("dark-home")
+    for path in ("billing", "secrets", "account"):
+        visitor.go(f"/{path}")
+        visitor.look(f"dark-{path}")
+
+
+class TestForms:
+    def test_sent_twice_are_done_once(self, org: Org, surfer: Surfer) -> None:
+        surfer.send(f"/bots/{org.bot_id}/pause", page="/")
+        form = surfer.form("/", "/bots")
+
+        answers = [surfer.post("/bots", form, name="<Ada> & Co") for _ in range(2)]
+
+        assert [answer.status_code for answer in answers] == [303, 303]
+        assert [name for name, _ in org.bots()] == ["Charles", "<Ada> & Co"]
+        page = surfer.see("/").text
+        assert "&lt;Ada&gt; &amp; Co" in page
+        assert "<Ada>" not in page
+
+    def test_sent_again_with_something_else_in_it_are_refused_and_can_be_sent_anew(
+        self, org: Org, surfer: Surfer
+    ) -> None:
+        form = surfer.form("/account")
+        assert surfer.post("/account", form, name="Ada One").status_code == 303
+
+        again = surfer.post("/account", form, name="Ada Two")
+
+        assert again.status_code == 422
+        assert "This form was sent before" in again.text
+        assert form["command_id"] not in again.text
+        assert org.owner.ask("GET", "/v1/account").json()["name"] == "Ada One"
+
+    def test_show_a_secret_once_and_make_one(self, org: Org, surfer: Surfer) -> None:
+        form = surfer.form("/secrets")
+        first, second = (
+            surfer.post("/secrets", form, name="twice", scopes=["usage:read", "bots:read"]) for _ in range(2)
+        )
+
+        assert (first.status_code, second.status_code) == (200, 409)
+        assert re.findall(r"chs_test_\w{38}", first.text)
+        assert not re.findall(r"chs_test_\w{38}", second.text)
+        assert (first.headers["Cache-Control"], "Set-Cookie" in first.headers) == ("no-store", False)
+        named = [one["name"] for one in org.owner.ask("GET", "/v1/secrets").json()["data"]]
+        assert named.count("twice") == 1
+
+    def test_reach_nothing_of_another_org(self, stack: Running, surfer: Surfer) -> None:
+        other = stack.sign_up()
+
+        form = surfer.form("/", "/sign-out")
+        surfer.post(f"/bots/{other.bot_id}/delete", form)
+        surfer.post(f"/secrets/{other.secret_id}/revoke", form)
+
+        assert surfer.see(f"/bots/{other.bot_id}").status_code == 404
+        assert surfer.see(f"/secrets/{other.secret_id}/revoke").status_code == 404
+        assert other.bots() == [("Charles", "running")]
+        assert other.program.ask("GET", "/v1/usage").status_code == 200
+
+    def test_end_a_session_for_good(self, org: Org) -> None:
+        leaving, staying = Surfer(org), Surfer(org)
+        ours = [one["id"] for one in org.owner.ask("GET", "/v1/sessions").json()["data"]]
+        leavings_own = re.findall(r"/account/sessions/(ses_\w+)/end", leaving.see("/account").text)
+        (leavings,) = set(ours) - set(leavings_own)
+
+        ended = staying.send(f"/account/sessions/{leavings}/end", page="/account")
+
+        assert ended.status_code == 303
+        assert "/sign-in" in leaving.see("/account").url
+
+    def test_say_where_to_pay_when_a_card_is_declined(self, stack: Running) -> None:
+        org = stack.sign_up()
+        org.subscribe("starter", limit=2000)
+        surfer = Surfer(org)
+        leaving = surfer.send("/billing/portal", page="/billing")
+        portal = unescape(re.findall(r'content="0; url=([^"]+)"', leaving.text)[0])
+        changed = requests.post(f"{portal}/card", data={"number": FAILING_CARD}, timeout=client.TIMEOUT_SECONDS)
+        assert changed.status_code == 200
+
+        change = "/billing/change?plan=growth&at=now"
+        declined = surfer.send(change)
+
+        assert declined.status_code == 402
+        assert "The card was declined" in declined.text
+        assert "Go on to the payment" in declined.text
+        assert org.subscription()["plan"] == "starter"

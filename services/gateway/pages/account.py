@@ -80,7 +80,7 @@ def change_org() -> Any:
 
 def _org_page(form: Org, org: dict[str, Any]) -> Any:
     members = g.services.accounts.list_members(limit=MOST_MEMBERS)
-    return forms.answer("pages/account/org.html", form, org=org, members=members)
+    return forms.answer("pages/account/org.html", form, org=org, members=members, most=MOST_MEMBERS)
 
 
 @pages.view("/account/billing", permission="account:manage")

@@ -6,7 +6,7 @@ import flask
 from flask import g
 
 from services.gateway import routing
-from services.gateway.pages import consequences, forms, shell, views
+from services.gateway.pages import consequences, forms, shell, views, words
 from services.gateway.routes import billing as api
 from shared import errors
 
@@ -102,6 +102,10 @@ def _outcome(answer: dict[str, Any]) -> Any:
             return views.leave_for(answer["checkout_url"], "Checkout")
         case "pending":
             return views.see_other(f"/billing/changes/{answer['change_id']}")
+        case _ if scheduled := answer["subscription"]["scheduled_change"]:
+            day = words.day(scheduled["takes_effect_at"])
+            flask.flash(f"Done. It takes effect on {day}; until then everything stays as it is.", "success")
+            return views.see_other("/billing")
         case _:
             if api.limits_applied(answer["version"]):
                 flask.flash("Done. Your plan and its limits are up to date.", "success")

@@ -41,10 +41,13 @@ def create_bot() -> Any:
 
 
 def _home(form: Named) -> Any:
+    found = g.services.quota.list_bots(after=flask.request.args.get("after", ""), limit=MOST_SHOWN + 1)
+    bots = found[:MOST_SHOWN]
     return forms.answer(
         "pages/home.html",
         form,
-        bots=g.services.quota.list_bots(limit=MOST_SHOWN),
+        bots=bots,
+        more_after=bots[-1]["id"] if len(found) > len(bots) else None,
         usage=_usage_if_known(),
         subscription=_subscription(),
     )
@@ -65,7 +68,7 @@ def _subscription() -> dict[str, Any] | None:
     if context.current().actor.role != "owner":
         return None
     try:
-        found: dict[str, Any] = g.services.billing.get_subscription()
+        found: dict[str, Any] = g.services.billing.with_timeout(shell.LOOK_SECONDS).get_subscription()
     except errors.ServiceError:
         return None
     return found

@@ -63,7 +63,7 @@ def concerns_a_page() -> bool:
         return isinstance(flask.current_app.blueprints[request.blueprint], views.Pages)
     if request.path == "/v1" or request.path.startswith("/v1/"):
         return False
-    return request.accept_mimetypes.quality("text/html") > 0 and "text/html" in request.headers.get("Accept", "")
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def page(problem: problems.Problem) -> flask.Response:

@@ -6,7 +6,8 @@ since refusals are not remembered.
 """
 
 import re
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import flask
@@ -19,12 +20,14 @@ from shared import errors, ids
 
 _COMMAND_ID = re.compile(r"cmd_[0-9a-z]{26}")
 
+AWAY = "A part of Chatness is away for a moment. Nothing is lost: send it again."
 WORDS = {
+    "service_unavailable": AWAY,
+    "deadline_passed": AWAY,
     "idempotency_in_progress": "This form is on its way already. Wait a moment, then look whether it was done.",
     "changed_meanwhile": "Somebody else changed this at the same moment. Send it again.",
     "idempotency_key_reused": "This form was sent before with something else in it. Look at it, and send it again.",
 }
-AWAY = "A part of Chatness is away for a moment. Nothing is lost: send it again."
 
 
 def new_command_id() -> str:
@@ -47,6 +50,7 @@ class Form(FlaskForm):  # type: ignore[misc]
     refusal: str = ""
     code: str = ""
     refused_status: int = 0
+    refused_headers: Mapping[str, str] = MappingProxyType({})
 
     @property
     def is_sent(self) -> bool:
@@ -63,13 +67,13 @@ class Form(FlaskForm):  # type: ignore[misc]
         return Refusals(self)
 
     def refuse(self, error: errors.ServiceError) -> None:
-        self.code, self.refused_status = error.code, problems.from_exception(error).status
+        problem = problems.from_exception(error)
+        self.code, self.refused_status, self.refused_headers = problem.code, problem.status, problem.headers
         if error.code == "idempotency_key_reused":
             self.command_id.data = self.command_id.raw_data = None
             self.command_id.data = new_command_id()
         if not self._refuse_fields(error.details.get("errors", [])):
-            away = isinstance(error, errors.Unavailable)
-            self.refusal = WORDS.get(error.code, AWAY if away else error.message)
+            self.refusal = WORDS.get(error.code, error.message)
 
     def _refuse_fields(self, faults: list[dict[str, str]]) -> bool:
         """Whether each fault has its field here."""
@@ -123,10 +127,9 @@ class Flashed:
         return True
 
 
-def answer(template: str, form: Form, **shown: Any) -> tuple[str, int] | tuple[str, int, dict[str, str]]:
+def answer(template: str, form: Form, **shown: Any) -> tuple[str, int, Mapping[str, str]]:
     """The page with this form, and the status of what was refused in it."""
-    page = flask.render_template(template, form=form, **shown)
-    return (page, form.status, {"Retry-After": "1"}) if form.status == 503 else (page, form.status)
+    return flask.render_template(template, form=form, **shown), form.status, form.refused_headers
 
 
 def _sentence(text: str) -> str:

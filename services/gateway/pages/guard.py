@@ -9,6 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 import flask
+from flask import sessions
 from flask_wtf import csrf  # type: ignore[import-untyped]
 from wtforms import ValidationError  # type: ignore[import-untyped]
 
@@ -34,8 +35,16 @@ _OURS = {"same-origin", "none"}
 _PATH = re.compile(r"/(?![/\\])[!-~]{0,1000}")
 
 
+class Sessions(sessions.SecureCookieSessionInterface):
+    """Flask's session, which holds what a form is compared with and what is said once. The API has none."""
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> sessions.SecureCookieSession | None:
+        return None if request.path.startswith("/v1/") else super().open_session(app, request)
+
+
 def configure(app: flask.Flask, settings: Settings) -> None:
     """Sign forms and the cookie that they are compared with."""
+    app.session_interface = Sessions()
     app.secret_key = hmac.digest(settings.cursor_key, _LABEL, hashlib.sha256)
     app.config.update(
         SESSION_COOKIE_NAME=cookies.named("chatness_form", settings),

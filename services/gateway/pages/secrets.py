@@ -71,15 +71,14 @@ def _list(form: NewSecret) -> Any:
 
 
 def _all_secrets() -> list[dict[str, Any]]:
-    """Few are active; the revoked ones gather, and the list ends somewhere."""
+    """The oldest come first, and the revoked ones stay: what is wanted may stand at the end of the list."""
     found: list[dict[str, Any]] = []
-    for _ in range(5):
+    while True:
         after = found[-1]["id"] if found else ""
         more = g.services.secrets.list_secrets(after=after, limit=PER_PAGE)
         found += more
         if len(more) < PER_PAGE:
-            break
-    return found
+            return found
 
 
 @pages.view("/secrets", permission="secrets:add", methods=["POST"])

@@ -11,6 +11,8 @@ import flask
 
 from shared import context, errors
 
+LOOK_SECONDS = 0.6  # for what stands around a page: it is shown without it sooner than late
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shell:
@@ -47,10 +49,16 @@ def around() -> Shell | None:
     return shell
 
 
-def usage() -> dict[str, Any]:
-    """The month, for a page that is about it. :raises ServiceError: as quota"""
+def usage(*, seconds: float | None = None) -> dict[str, Any]:
+    """
+    The month.
+
+    :param seconds: how long to wait for it, where it only stands beside something else
+    :raises ServiceError: as `quota.get_usage`
+    """
     if "usage" not in flask.g:
-        flask.g.usage = flask.g.services.quota.get_usage()
+        quota = flask.g.services.quota
+        flask.g.usage = (quota.with_timeout(seconds) if seconds else quota).get_usage()
     found: dict[str, Any] = flask.g.usage
     return found
 
@@ -63,7 +71,7 @@ def _ask(actor: context.Actor) -> Shell | None:
         actor=actor,
         account=_or_nothing(accounts.get_account),
         org=_or_nothing(accounts.get_org),
-        usage=_or_nothing(usage),
+        usage=_or_nothing(lambda: usage(seconds=LOOK_SECONDS)),
     )
 
 

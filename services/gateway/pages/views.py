@@ -14,7 +14,7 @@ import werkzeug
 
 from services import access
 from services.gateway import bodies, description, problems, routing
-from services.gateway.pages import cookies, guard
+from services.gateway.pages import cookies, forms, guard
 from shared import context
 
 ANYONE = routing.ANYONE
@@ -52,6 +52,7 @@ def _door(view: View, permission: str, seconds: float) -> View:
         bodies.check_text(flask.request.args.to_dict(flat=False))
         if flask.request.method == "POST":
             guard.read_form()
+            forms.command_id()  # without one it could be done twice
         if permission != ANYONE:
             actor = visitor()
             if actor is None:
