@@ -56,7 +56,7 @@ def _doors_of(service: str) -> Iterator[Door]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
         of_class = import_module(f"services.{service}.service").SERVICE
-    methods = {name: method for kind in (of_class, *of_class.__bases__) for name, method in vars(kind).items()}
+    methods = {name: method for kind in of_class.__mro__ for name, method in vars(kind).items()}
     for name, method in methods.items():
         if hasattr(method, "nameko_entrypoints"):
             yield Door(

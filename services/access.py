@@ -67,6 +67,7 @@ PERMISSIONS: dict[str, Permission] = {
     "messages:write": _scoped("messages:write"),
     "messages:refund": _scoped("messages:refund"),
     "usage:read": _scoped("usage:read"),
+    "usage:watch": _OURS,
     "plans:read": _ANYONE,
     "webhooks:receive": Permission(service=True, anyone=True, ours_only=True),
     "tokens:verify": _OURS,

@@ -47,6 +47,7 @@ HTTP_SECONDS = Histogram(
     buckets=SECONDS,
 )
 HTTP_IN_FLIGHT = Gauge("chatness_http_requests_in_flight", "Requests that are being answered")
+STREAMS = Gauge("chatness_streams_open", "Answers that go on for long: usage streams, and statements as CSV")
 MESSAGES_WAITING = Gauge("chatness_messages_waiting", "Messages that wait in the gateway for the next batch to quota")
 
 # Calls between processes.

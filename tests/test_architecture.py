@@ -18,7 +18,7 @@ GATEWAY = ("services/gateway/*.py", "services/gateway/routes/*.py")
 OUTSIDE = ("ops/*.py", "sandbox/*.py", "sandbox/stripe/*.py")
 DOMAINS = (
     *("services/*/domain.py", "services/accounts/account.py", "services/accounts/org.py"),
-    *("services/quota/ledger.py", "services/quota/bots.py"),
+    *("services/quota/ledger.py", "services/quota/bots.py", "services/quota/forecast.py"),
 )
 
 # Who may import a library, by the patterns of their paths. What a library does is then known to be done there.

@@ -28,7 +28,13 @@ SECTIONS: Mapping[str, tuple[str, Sequence[Any]]] = {
     "Every process": ("", (metrics.BUILD, metrics.READY, metrics.HUB_LATE)),
     "The gateway": (
         "",
-        (metrics.HTTP_REQUESTS, metrics.HTTP_SECONDS, metrics.HTTP_IN_FLIGHT, metrics.MESSAGES_WAITING),
+        (
+            metrics.HTTP_REQUESTS,
+            metrics.HTTP_SECONDS,
+            metrics.HTTP_IN_FLIGHT,
+            metrics.STREAMS,
+            metrics.MESSAGES_WAITING,
+        ),
     ),
     "Calls between processes": (
         "",

@@ -1,6 +1,6 @@
 """The Flask app: routes, refusals and their description, put together."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flask
@@ -33,6 +33,10 @@ class TokenConverter(BaseConverter):
 
 
 class App(flask.Flask):
+    """:ivar before_drain: called when the process is about to stop: what would never end is to end now"""
+
+    before_drain: Callable[[], None] | None = None
+
     def make_default_options_response(self) -> flask.Response:
         """To OPTIONS, whose answer Flask would call an HTML page."""
         methods = super().make_default_options_response().allow
@@ -49,7 +53,7 @@ def create(
     services: Any,
     authentication: authentication.Authentication,
     groups: Iterable[routing.Routes],
-) -> flask.Flask:
+) -> App:
     """
     :param services: has the RPC clients `accounts`, `billing`, `secrets` and `quota`; views find it as `g.services`
     """

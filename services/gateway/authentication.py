@@ -134,14 +134,20 @@ NOBODY: Final = Answer(actor=None)
 
 
 class Memory:
-    """The answers of the last seconds, shared by all requests of a process."""
+    """
+    The answers of the last seconds, shared by all requests of a process.
+
+    :ivar on_secrets_forgotten: called then, for those who act longer than a request takes
+    """
 
     def __init__(self) -> None:
         self.secrets = Answers()
         self.sessions = Answers()
+        self.on_secrets_forgotten: Callable[[], None] = lambda: None
 
     def forget_secrets(self) -> None:
         self.secrets.forget()
+        self.on_secrets_forgotten()
 
     def forget_sessions(self) -> None:
         self.sessions.forget()

@@ -3,7 +3,7 @@ A route as its decorator describes it, and what follows from that without anybod
 routes have in common, and the headers of requests and answers, as the OpenAPI document shows them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ COMMAND = {"erased": 404, "idempotency_in_progress": 409, "changed_meanwhile": 4
 TOKEN_PATTERN = "^[A-Za-z0-9_-]{1,64}$"  # noqa: S105
 ANSWER_SECONDS = 1.7  # all that a request may wait for services: that one is away is said within 2 s
 KEY_PATTERN = "^[!-~]{1,255}$"
+JSON = "application/json"
 
 Schema = type[marshmallow.Schema]
 
@@ -37,6 +38,7 @@ class Operation:
     :param tagged: whether the answer is a resource with an ETag
     :param shows_more: whether it shows more than its ETag is made of, so that it is never answered with 304
     :param conditional: whether the command looks at If-Match; see `shared.revisions`
+    :param produces: the media types of its answer, the usual one first; of one that is not JSON the view makes it all
     """
 
     method: str
@@ -51,6 +53,7 @@ class Operation:
     tagged: bool = False
     shows_more: bool = False
     conditional: bool = False
+    produces: Sequence[str] = (JSON,)
 
     @property
     def all_refusals(self) -> dict[str, int]:
@@ -62,9 +65,14 @@ class Operation:
         return self.tagged and self.method == "GET" and not self.shows_more
 
     @property
+    def other_media(self) -> list[str]:
+        """Those of its media types that are described as a text, and no more."""
+        return [media for media in self.produces if media != JSON]
+
+    @property
     def has_body(self) -> bool:
         """Whether any of its answers has one."""
-        return any(schema is not None for schema in self.answers.values())
+        return self.produces != (JSON,) or any(schema is not None for schema in self.answers.values())
 
 
 def _common_refusals(operation: Operation) -> dict[str, int]:
@@ -91,7 +99,7 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         refusals |= {"malformed_json": 400, "malformed_text": 400, "unsupported_media_type": 415}
     if operation.query:
         refusals |= {"malformed_text": 400}
-    if operation.query is pagination.PageQuery:
+    if operation.query and issubclass(operation.query, pagination.PageQuery):
         refusals |= {"invalid_cursor": 400}
     if operation.body or operation.query:
         refusals |= {"invalid_fields": 422}

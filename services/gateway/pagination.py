@@ -82,14 +82,14 @@ def unseal(cursor: str, *, key: bytes, scope: str) -> Any:
     try:
         sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _invalid_cursor() from error
+        raise invalid_cursor() from error
     signature, payload = sealed[:_SIGNATURE_BYTES], sealed[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _signature(payload, key, scope)):
-        raise _invalid_cursor()
+        raise invalid_cursor()
     return json.loads(payload)
 
 
-def _invalid_cursor() -> problems.Problem:
+def invalid_cursor() -> problems.Problem:
     detail = "The cursor is not one of this list. Begin again without a cursor."
     return problems.Problem(status=400, code="invalid_cursor", detail=detail)
 

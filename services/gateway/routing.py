@@ -11,7 +11,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,10 +30,11 @@ from shared import context, ids
 ANYONE = description.ANYONE
 ANY_TOKEN = description.ANY_TOKEN
 COMMAND = description.COMMAND
+JSON = description.JSON
 
 View = Callable[..., Any]
 
-USUAL_ACCEPT = {None, "", "*/*", "application/json"}
+USUAL_ACCEPT = {None, "", "*/*"}
 TAGGED = {200, 201}
 CHARSETS = {"utf-8", "utf8"}
 
@@ -109,6 +110,10 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         for status, schema in operation.answers.items():
             headers = description.answer_headers(operation, status)
             documented = self.response(status, schema, headers=headers)(documented)
+        for media in operation.other_media:
+            status = next(iter(operation.answers))
+            headers = description.answer_headers(operation, status)
+            documented = self.response(status, {"type": "string"}, content_type=media, headers=headers)(documented)
         if operation.may_be_known:
             headers = description.answer_headers(operation, 200)
             documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(
@@ -142,7 +147,7 @@ def _door(view: View, operation: description.Operation) -> View:
         if permission != ANYONE:
             _admit(permission)
         if speaks_json:
-            _check_accept()
+            _check_accept(operation.produces)
         if is_command:
             flask.g.idempotency_key = _idempotency_key()
         if operation.conditional:
@@ -179,13 +184,14 @@ def _admit(permission: str) -> None:
         access.check(actor, permission)
 
 
-def _check_accept() -> None:
-    """:raises Problem: 406 `not_acceptable` to whoever wants no JSON"""
+def _check_accept(produces: Sequence[str]) -> None:
+    """:raises Problem: 406 `not_acceptable` to whoever wants something else"""
     accepted = flask.request.environ.get("HTTP_ACCEPT")
-    if accepted in USUAL_ACCEPT or flask.request.accept_mimetypes["application/json"] > 0:
+    if accepted in USUAL_ACCEPT or accepted in produces:
         return
-    detail = "This answers in application/json only; see Accept."
-    raise problems.Problem(status=406, code="not_acceptable", detail=detail)
+    if not any(flask.request.accept_mimetypes[media] > 0 for media in produces):
+        detail = f"This answers in {' or '.join(produces)} only; see Accept."
+        raise problems.Problem(status=406, code="not_acceptable", detail=detail)
 
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")

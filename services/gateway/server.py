@@ -181,12 +181,15 @@ class Site(extensions.Entrypoint):  # type: ignore[misc]
     """
 
     server = WebServer()
+    app: Any = None
 
     def setup(self) -> None:
         self.server.register_provider(self)
 
     def stop(self) -> None:
         """Dependencies are stopped after this, so the answers under way still have them."""
+        if self.app is not None and self.app.before_drain is not None:
+            self.app.before_drain()
         self.server.drain()
         self.server.unregister_provider(self)
 
@@ -195,7 +198,8 @@ class Site(extensions.Entrypoint):  # type: ignore[misc]
         worker = containers.WorkerContext(self.container, service, self)
         for provider in self.container.dependencies:
             setattr(service, provider.attr_name, provider.get_dependency(worker))
-        app: Application = getattr(service, self.method_name)()
+        self.app = getattr(service, self.method_name)()
+        app: Application = self.app
         return app
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from nameko.dependency_providers import Config
 
-from services.gateway import admissions, app, authentication, coalescer, routes, server
+from services.gateway import admissions, app, authentication, coalescer, routes, server, streams
+from services.gateway.routes import usage
 from shared import clock, metrics, rpc
 
 
@@ -20,6 +21,8 @@ class Gateway:
     tokens = authentication.Memory()  # one for the process: what is revoked must be forgotten by every request
 
     admissions: coalescer.Coalescer
+    places: streams.Places
+    streams: streams.Streams
 
     @server.site
     def open(self) -> Any:
@@ -34,8 +37,14 @@ class Gateway:
         )
         self.admissions = coalescer.Coalescer(admissions.sender(self.quota), max_waiting=settings.waiting_messages)
         metrics.MESSAGES_WAITING.set_function(lambda: self.admissions.waiting)
+        self.places = streams.Places(settings.connections // 2)
+        self.streams = streams.Streams(usage.look(self.quota))
+        self.tokens.on_secrets_forgotten = self.streams.doubt
+        metrics.STREAMS.set_function(lambda: self.places.taken)
         groups = routes.groups(settings)
-        return app.create(settings, services=self, authentication=identification, groups=groups)
+        site = app.create(settings, services=self, authentication=identification, groups=groups)
+        site.before_drain = self.streams.stop
+        return site
 
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
     @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)

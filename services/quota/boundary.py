@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, BigInteger, Boolean, LargeBinary, Text
 
-from services.quota import ledger, models
+from services.quota import ledger, models, projections, tally
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
 from shared import bulk, database, errors, events, store
 
@@ -61,6 +61,16 @@ def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     return pages
 
 
+def look(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
+    """The orgs as they are to be shown: without a lock, and a month that is over is turned here and nowhere else."""
+    rows = session.scalars(select(models.Org).where(models.Org.org_id.in_(sorted(org_ids)))).all()
+    now = database.set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
+    pages = {row.org_id: _page(row) for row in rows}
+    for page in pages.values():
+        page.add(ledger.turn(page.month, period=period_of(now)))
+    return pages
+
+
 def found(session: Session, org_id: str) -> Page:
     """The page of an org that may be heard of for the first time."""
     page = open_pages(session, [org_id]).get(org_id)
@@ -86,12 +96,14 @@ _NEW = {
 
 
 def write(session: Session, pages: Iterable[Page]) -> None:
-    """Store what was decided: all ledgers in three statements, however many orgs, and the rare notices one by one."""
+    """Store what was decided: all ledgers in four statements, however many orgs, and the rare notices one by one."""
     changed = [page for page in pages if page.facts]
     recorded = [event for page in changed for event in _link_ledger(session, page)]
     if recorded:
         store.insert_events(session, recorded, CATALOGUE)
         _move_streams(session, recorded)
+        facts = [fact for page in changed for fact in page.facts if isinstance(fact, LEDGER)]
+        tally.write(session, zip(recorded, facts, strict=True))
     for page in changed:
         notices = [fact for fact in page.facts if not isinstance(fact, LEDGER)]
         if notices:
@@ -103,11 +115,11 @@ def write(session: Session, pages: Iterable[Page]) -> None:
 
 def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
     """Facts about a month that is over, in its ledger. The org's row is locked, and says nothing of that month."""
-    _append(session, ledger_stream(org_id, period), facts)
+    _append(session, ledger_stream(org_id, period), facts, projections.UNFOLDED_LEDGER)
 
 
-def _append(session: Session, stream: str, facts: ledger.Facts) -> None:
-    store.append(session, store.head(session, stream, UNFOLDED), UNFOLDED, facts)
+def _append(session: Session, stream: str, facts: ledger.Facts, kind: store.Aggregate[None] = UNFOLDED) -> None:
+    store.append(session, store.head(session, stream, kind), kind, facts)
 
 
 def insert_messages(session: Session, messages: list[dict[str, object]]) -> None:

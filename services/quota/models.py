@@ -64,3 +64,40 @@ class Bot(Views):
     bot_id: Mapped[str] = mapped_column(primary_key=True)
     reasons: Mapped[list[str]]
     created_at: Mapped[datetime]
+
+
+class UsageMonth(Views):
+    """
+    A month of the ledger that is over or open; what was counted in it is the sum of its days.
+
+    :param resets: how often usage was reset in it
+    :param reset_used: what these resets have taken off the count, together
+    """
+
+    __tablename__ = "usage_months"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    period: Mapped[str] = mapped_column(primary_key=True)
+    plan: Mapped[str]
+    message_limit: Mapped[int]
+    resets: Mapped[int]
+    reset_used: Mapped[int]
+
+
+class UsageDay(Views):
+    """
+    What one bot's messages were on one day in UTC, in the month whose ledger has them.
+
+    :param messages: how many were counted
+    :param refunded: how many refunds there were; `given_back`: how many of these lowered the count
+    """
+
+    __tablename__ = "usage_days"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    period: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[str] = mapped_column(primary_key=True)
+    bot_id: Mapped[str] = mapped_column(primary_key=True)
+    messages: Mapped[int]
+    refunded: Mapped[int]
+    given_back: Mapped[int]

@@ -5,11 +5,11 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from services.quota import bots, ledger, models
+from services.quota import bots, ledger, models, tally
 from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
 from shared import clock, errors, events, personal, rebuilding, store
 
-VERSION = 1
+VERSION = 2
 
 
 def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
@@ -28,8 +28,16 @@ def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
 
 ROSTER = store.Aggregate(catalogue=CATALOGUE, initial=bots.Roster(), evolve=bots.evolve, project=project_bot)
 
+# For facts about a month that is over: nobody needs it folded.
+UNFOLDED_LEDGER: store.Aggregate[None] = store.Aggregate(
+    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state, project=tally.project
+)
+
 READ_MODELS = rebuilding.ReadModels(
-    version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"bots": project_bot}
+    version=VERSION,
+    tables=models.Views.metadata,
+    catalogue=CATALOGUE,
+    projects={"bots": project_bot, "ledger": tally.project},
 )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services import access
-from services.quota import admissions, bots, boundary, models, projections, refunds
+from services.quota import admissions, bots, boundary, models, projections, reading, refunds
 from shared import (
     context,
     database,
@@ -38,7 +38,7 @@ def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
     return {}
 
 
-class QuotaService(doors.Service):
+class QuotaService(reading.Reading):
     name = "quota"
 
     @doors.opened("messages:admit_batch")
@@ -122,19 +122,6 @@ class QuotaService(doors.Service):
         window = timedelta(seconds=self.house.settings.refund_seconds)
         refunds.refund(session, self.actor.org_id, message_id, window=window)
         return {}
-
-    @doors.query("usage:read")
-    def get_usage(self, session: Session) -> dict[str, Any]:
-        """
-        The open month. Looking opens a month that nobody has sent a message in yet.
-
-        :returns: `{"period", "used", "limit", "credits_remaining", "remaining", "resets_at", "blocked", "plan",
-            "resets_left", "subscription_version", "bot_limit"}`
-        :raises Unavailable: `org_not_ready` for an org of which quota has not heard, yet or ever
-        """
-        page = boundary.open_page(session, self.actor.org_id)
-        boundary.write(session, [page])
-        return {**projections.usage(page.month), "bot_limit": page.bot_limit}
 
     @doors.query("usage:read")
     def get_subscription_version(self, session: Session) -> int:
