@@ -122,6 +122,8 @@ def makes_bots(visitor: Visitor) -> None:
     visitor.look("bot-delete")
     visitor.follow("Keep it")
     visitor.follow("Usage")
+    visitor.page.get_by_text("The same as a table").click()
+    visitor.text("Nothing was sent.")
     visitor.look("usage")
 
 

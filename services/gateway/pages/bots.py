@@ -110,8 +110,3 @@ def delete_bot(bot_id: str) -> Any:
     with forms.Flashed("The bot is deleted."):
         g.services.quota.delete_bot(command_id=forms.command_id(), bot_id=bot_id)
     return views.see_other("/")
-
-
-@pages.view("/usage", permission="usage:read")
-def show_usage() -> str:
-    return flask.render_template("pages/usage.html", usage=shell.usage())

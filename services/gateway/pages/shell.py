@@ -34,11 +34,8 @@ class Shell:
 
     @property
     def percent(self) -> int | None:
-        """How much of the month's messages is used. Only what is used up shows as 100."""
-        if self.usage is None:
-            return None
-        available = self.usage["used"] + self.usage["remaining"]
-        return 100 if self.usage["blocked"] or not available else min(99, 100 * self.usage["used"] // available)
+        """See `percent_of`."""
+        return None if self.usage is None else percent_of(self.usage)
 
 
 def around() -> Shell | None:
@@ -61,6 +58,12 @@ def usage(*, seconds: float | None = None) -> dict[str, Any]:
         flask.g.usage = (quota.with_timeout(seconds) if seconds else quota).get_usage()
     found: dict[str, Any] = flask.g.usage
     return found
+
+
+def percent_of(usage: dict[str, Any]) -> int:
+    """How much of a month's messages is used, in percent. Only what is used up shows as 100."""
+    available = usage["used"] + usage["remaining"]
+    return 100 if usage["blocked"] or not available else min(99, 100 * usage["used"] // available)
 
 
 def _ask(actor: context.Actor) -> Shell | None:

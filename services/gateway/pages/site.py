@@ -10,10 +10,22 @@ import flask_bootstrap  # type: ignore[import-untyped]
 import flask_compress
 from flask_wtf import csrf  # type: ignore[import-untyped]
 
-from services.gateway.pages import account, billing, bots, failures, forms, guard, secrets, shell, welcome, words
+from services.gateway.pages import (
+    account,
+    billing,
+    bots,
+    failures,
+    forms,
+    guard,
+    secrets,
+    shell,
+    usage,
+    welcome,
+    words,
+)
 from services.gateway.settings import Settings
 
-GROUPS = [one.pages for one in (welcome, bots, account, billing, secrets)]
+GROUPS = [one.pages for one in (welcome, bots, usage, account, billing, secrets)]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600
 
