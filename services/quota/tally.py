@@ -4,7 +4,7 @@ So a look at a month costs the same however many messages it has.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,17 +25,14 @@ def write(session: Session, added: Iterable[tuple[events.Recorded, events.Event]
 
     The rows are of orgs whose own rows are locked, so that nobody else changes them meanwhile.
     """
-    changes: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+    counted: defaultdict[tuple[str, datetime, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for event, fact in added:
         if isinstance(fact, MessageRecorded | MessageRefunded):
-            change = changes[_key(event, fact.bot_id)]
-            for index, number in enumerate(_change(fact)):
-                change[index] += number
+            _add(counted[event.stream, event.recorded_at, fact.bot_id], _change(fact))
         else:
             project(session, event, fact)
-    if changes:
-        columns = [*zip(*changes, strict=True), *zip(*changes.values(), strict=True)]
-        session.execute(_ADD, dict(zip(_COLUMNS, map(list, columns), strict=True)))
+    if counted:
+        _write(session, counted)
 
 
 def project(session: Session, event: events.Recorded, fact: Any) -> None:
@@ -55,7 +52,7 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
             month.resets = fact.generation
             month.reset_used += fact.used_before
         case MessageRecorded() | MessageRefunded():
-            day = _day(session, _key(event, fact.bot_id))
+            day = _day(session, _key(event.stream, event.recorded_at, fact.bot_id))
             messages, refunded, given_back = _change(fact)
             day.messages += messages
             day.refunded += refunded
@@ -67,13 +64,22 @@ def whose(stream: str) -> tuple[str, str]:
     return stream[len("ledger-") : -len("-yyyy-mm")], stream[-len("yyyy-mm") :]
 
 
-def day_of(moment: datetime) -> str:
-    """The calendar day in UTC."""
-    return moment.astimezone(UTC).date().isoformat()
+def _write(session: Session, counted: Mapping[tuple[str, datetime, str], list[int]]) -> None:
+    """The day is found once for all messages of a bot in a batch, which are recorded at the same moment."""
+    changes: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for (stream, moment, bot_id), change in counted.items():
+        _add(changes[_key(stream, moment, bot_id)], change)
+    columns = [*zip(*changes, strict=True), *zip(*changes.values(), strict=True)]
+    session.execute(_ADD, dict(zip(_COLUMNS, map(list, columns), strict=True)))
 
 
-def _key(event: events.Recorded, bot_id: str) -> Key:
-    return *whose(event.stream), day_of(event.recorded_at), bot_id
+def _add(total: list[int], change: Iterable[int]) -> None:
+    for index, number in enumerate(change):
+        total[index] += number
+
+
+def _key(stream: str, moment: datetime, bot_id: str) -> Key:
+    return *whose(stream), moment.astimezone(UTC).date().isoformat(), bot_id
 
 
 def _change(fact: MessageRecorded | MessageRefunded) -> tuple[int, int, int]:
