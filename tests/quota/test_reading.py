@@ -55,6 +55,14 @@ class TestGetUsage:
         assert (november["resets_at"], november["blocked"]) == ("2026-12-01T00:00:00Z", False)
         assert november["forecast"] == {"runs_out_at": None}
 
+    def test_shows_the_limits_that_an_orgs_first_subscription_brought(self, quota):
+        at(quota, 12, 1)
+        quota.ask("get_usage")
+
+        november = quota.ask("get_usage", period="2026-11")
+
+        assert (november["plan"], november["limit"], november["used"]) == ("free", 10, 0)
+
     def test_shows_the_open_month_with_or_without_its_name(self, story):
         assert story.ask("get_usage", period="2026-12") == story.ask("get_usage")
 
@@ -175,6 +183,9 @@ class TestTheTally:
         assert report.differences == []
         assert report.rows["usage_days"] == 4
         assert report.rows["usage_months"] == 2
+        with story.database.begin() as session:
+            months = session.execute(text("SELECT period, plan, message_limit, resets, reset_used FROM usage_months"))
+            assert sorted(map(tuple, months)) == [("2026-11", "starter", 20, 1, 5), ("2026-12", "starter", 20, 0, 0)]
 
     def test_is_mended_and_counts_on(self, story, bot_id):
         with story.database.begin() as session:
