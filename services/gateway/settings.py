@@ -40,7 +40,10 @@ class Settings:
     host: str = config.setting("CHATNESS_HOST", "the IPv4 address to listen on", default="127.0.0.1")
     port: int = config.setting("CHATNESS_PORT", "the port to listen on", parse=config.whole(1, 65535), default=8000)
     connections: int = config.setting(
-        "CHATNESS_CONNECTIONS", "how many connections are open at most; half of them may be streams", parse=config.whole(1, 20_000), default=1000
+        "CHATNESS_CONNECTIONS",
+        "how many connections are open at most; half of them may be streams",
+        parse=config.whole(1, 20_000),
+        default=1000,
     )
     request_seconds: int = config.setting(
         "CHATNESS_REQUEST_SECONDS", "how long a request may take", parse=config.whole(1, 300), default=12
