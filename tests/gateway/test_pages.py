@@ -6,7 +6,7 @@ import flask
 import pytest
 
 from services import access
-from services.gateway.pages import consequences, cookies, guard, shell, words
+from services.gateway.pages import consequences, cookies, guard, shell, usage, words
 from shared import context
 from tests.gateway import examples
 
@@ -307,3 +307,20 @@ class TestSupportAddress:
     def test_is_at_the_public_host_unless_it_is_given(self):
         assert examples.settings().support == "support@api.example.com"
         assert examples.settings(SUPPORT_ADDRESS="help@example.org").support == "help@example.org"
+
+
+class TestBars:
+    def test_are_all_days_of_the_month_and_show_what_is_not_nothing(self):
+        days = [
+            {"day": f"2028-02-{day}", "messages": count, "refunded": 0} for day, count in (("03", 1000), ("29", 1))
+        ]
+
+        bars = usage.bars("2028-02", days)
+
+        assert [bar.day for bar in bars][::28] == ["2028-02-01", "2028-02-29"]
+        assert [(bar.messages, bar.height) for bar in bars if bar.height] == [(1000, 100), (1, 1)]
+
+    def test_are_flat_where_nothing_was_sent_and_keep_a_day_that_a_clock_set_back_showed(self):
+        assert {bar.height for bar in usage.bars("2026-11", [])} == {0}
+        stray = {"day": "2026-10-31", "messages": 0, "refunded": 1}
+        assert usage.bars("2026-11", [stray])[0] == usage.Bar(day="2026-10-31", messages=0, refunded=1, height=0)
