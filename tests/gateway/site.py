@@ -5,6 +5,7 @@ The process of `test_server`: a nameko service that serves the example site on r
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import flask  # noqa: E402
 
 from services.gateway import server  # noqa: E402
 from services.gateway.settings import Settings  # noqa: E402
+from shared import errors  # noqa: E402
 from tests.gateway import examples  # noqa: E402
 
 
@@ -34,6 +36,18 @@ class Site:
             while not Path("/", file, "leave").exists():
                 eventlet.sleep(0.01)
             return {"left": True}
+
+        @app.get("/breaks-off/<kind>")
+        def break_off(kind: str) -> flask.Response:
+            """As much as fits into no buffer, until the client has gone or something happens here."""
+
+            def parts() -> Iterator[bytes]:
+                while kind != "refused":
+                    yield b"x" * 100_000
+                yield b"x" * 100_000
+                raise errors.Unavailable("service_unavailable", "It went away.")
+
+            return flask.Response(parts(), content_type="text/plain")
 
         return app
 
