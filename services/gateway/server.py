@@ -8,7 +8,6 @@ answer.
 
 import errno
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,7 +21,7 @@ from nameko import containers, extensions
 from nameko.web import server as nameko_server
 
 from services.gateway import protocol
-from shared import config, errors, logs
+from shared import config, logs
 
 log = logs.logger(__name__)
 
@@ -81,7 +80,6 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
             sock.getsockname(),
             wsgi_app,
             protocol=protocol.Protocol,
-            log=Log(),
             log_output=False,
             debug=False,
             keepalive=self.settings.idle_seconds,
@@ -173,25 +171,6 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
 def _close(connection: protocol.Connection) -> None:
     connection[2] = wsgi.STATE_CLOSE
     greenio.shutdown_safe(connection[1])
-
-
-class Log:
-    """What eventlet has to say: it names the answers that broke off, each within the handling of its reason."""
-
-    def info(self, _message: str, *_values: Any) -> None:
-        reason = sys.exc_info()[1]
-        if isinstance(reason, OSError):
-            return  # the client went away: so does everybody who has heard enough of a stream
-        if isinstance(reason, errors.ServiceError):
-            log.warning("answer broke off", reason=reason.code)
-        elif reason is not None:
-            log.error("answer broke off", exc_info=reason)
-
-    def debug(self, _message: str, *_values: Any) -> None:
-        """Of connections that open and close."""
-
-    def error(self, message: str, *values: Any) -> None:
-        log.warning("connection failed", reason=message % values if values else message)
 
 
 class Site(extensions.Entrypoint):  # type: ignore[misc]

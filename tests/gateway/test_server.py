@@ -125,15 +125,13 @@ def ask_and_wait(site: Site, place: Path) -> socket.socket:
 
 
 class TestAnAnswerThatGoesOn:
-    def test_has_no_proper_end_when_it_breaks_off_and_the_log_says_why(self, site):
+    def test_has_no_proper_end_when_it_breaks_off(self, site):
         with site.connect() as connection:
             connection.sendall(b"GET /breaks-off/refused HTTP/1.1\r\nHost: a\r\n\r\n")
             came = rest(connection)
 
         assert b"Transfer-Encoding: chunked" in came
         assert not came.endswith(b"0\r\n\r\n")
-        until(lambda: "service_unavailable" in site.log.read_text())
-        assert "Traceback" not in site.log.read_text()
 
     def test_is_no_news_when_its_client_has_heard_enough(self, site):
         said = site.log.read_text()
