@@ -92,7 +92,7 @@ def check(actor: context.Actor, permission: str) -> None:
     if actor.kind == "secret" and rule.scope:
         raise errors.Forbidden("insufficient_scope", f"This needs a secret with the scope {rule.scope}.")
     if actor.kind == "person" and rule.owner:
-        raise errors.Forbidden("owner_only", "Only the owner of the organisation may do this.")
+        raise errors.Forbidden("owner_only", "Only the owner of the organization may do this.")
     raise errors.Forbidden("not_allowed", f"A {actor.kind} may not do this.")
 
 

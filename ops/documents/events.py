@@ -24,8 +24,8 @@ UTC.
 - **Order.** A service's public events have one order, `position`, dense from 1. Messages arrive in it, except that
   those that come again are out of place. So remember the highest position that you have applied, in the transaction
   that applies it: what is not higher is known, and what is not the next shows that something is missing.
-- **Nothing is lost.** What is missing is asked for: by the call `<service>.read_log`, with the position and `loghash`
-  that were applied last. RabbitMQ is only the quick way; a listener that was away for a month does the same.
+- **Nothing is lost.** What is missing is asked for: by the [call](rpc.md) `<service>.read_log`, with the position and
+  `loghash` that were applied last. RabbitMQ is only the quick way: a listener that was away for a month does so too.
 - **Between services there is no order.** An event carries the state that it leads to and a version where that
   matters, so that none depends on having heard an event of another service before.
 - **Another `epoch`** means that the service's database was restored. If its log does not know your position and

@@ -86,8 +86,8 @@ The answer is `{{"result": …, "error": null}}`, or:
 ```json
 {{"result": null, "error": {{
   "exc_type": "NotFound", "exc_path": "shared.errors.NotFound",
-  "exc_args": ["unknown_org", "There is no such organisation.", {{}}],
-  "value": "unknown_org: There is no such organisation."}}}}
+  "exc_args": ["unknown_org", "There is no such organization.", {{}}],
+  "value": "unknown_org: There is no such organization."}}}}
 ```
 
 `exc_args` are a code for programs, a text for people, and an object of details. nameko raises `RemoteError` with

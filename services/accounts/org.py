@@ -20,7 +20,7 @@ class Org:
 def found(org: Org, *, org_id: str, owner_id: str, profile_version: int) -> list[OrgEvent]:
     """:raises Conflict: `org_exists`"""
     if org.org_id:
-        raise errors.Conflict("org_exists", "This organisation exists already.")
+        raise errors.Conflict("org_exists", "This organization exists already.")
     return [
         OrgFounded(org_id=org_id, owner_id=owner_id, profile_version=profile_version),
         MemberJoined(org_id=org_id, account_id=owner_id, role=OWNER),
@@ -30,7 +30,7 @@ def found(org: Org, *, org_id: str, owner_id: str, profile_version: int) -> list
 def change_profile(org: Org, *, profile_version: int) -> list[OrgEvent]:
     """:raises NotFound: `unknown_org`"""
     if not org.org_id:
-        raise errors.NotFound("unknown_org", "There is no such organisation.")
+        raise errors.NotFound("unknown_org", "There is no such organization.")
     return [OrgChanged(org_id=org.org_id, profile_version=profile_version)]
 
 

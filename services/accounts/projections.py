@@ -69,7 +69,7 @@ def lock_org(session: Session, org_id: str) -> models.Org:
     """The same for an org. :raises NotFound: `unknown_org`"""
     row = session.get(models.Org, org_id, with_for_update=True)
     if row is None:
-        raise errors.NotFound("unknown_org", "There is no such organisation.")
+        raise errors.NotFound("unknown_org", "There is no such organization.")
     return row
 
 
@@ -169,5 +169,5 @@ def _account(session: Session, account_id: str) -> models.Account:
 def _org(session: Session, org_id: str) -> models.Org:
     row = session.get(models.Org, org_id)
     if row is None:
-        raise errors.NotFound("unknown_org", "There is no such organisation.")
+        raise errors.NotFound("unknown_org", "There is no such organization.")
     return row

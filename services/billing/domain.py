@@ -149,7 +149,7 @@ def request(
     if state.scheduled and not (plan == FREE and when == "now"):
         raise errors.Conflict("change_scheduled", "A change is scheduled already; withdraw it first.")
     if plan == state.plan and state.status != "unpaid":
-        raise errors.Conflict("plan_unchanged", "The organisation has this plan already.")
+        raise errors.Conflict("plan_unchanged", "The organization has this plan already.")
     return [ChangeRequested(org_id=state.org_id, intent_id=intent_id, plan=plan, at=when)]
 
 

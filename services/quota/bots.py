@@ -105,6 +105,6 @@ def _room(roster: Roster, limit: int) -> None:
     if len(roster.running) >= limit:
         raise errors.Conflict(
             "bot_limit",
-            f"Your plan lets {limit} bots run at a time. Pause or delete one, or upgrade.",
+            f"Your plan runs {limit} bot{'' if limit == 1 else 's'} at a time. Pause or delete one, or upgrade.",
             {"limit": limit, "running": len(roster.running)},
         )

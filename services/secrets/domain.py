@@ -62,7 +62,7 @@ def revoke(secret: Secret, *, by: str, role: str) -> list[SecretEvent]:
         raise errors.NotFound("unknown_secret", "There is no such secret.")
     if role != "owner" and by != secret.made_by:
         raise errors.Forbidden(
-            "not_allowed", "Only the owner of the organisation or who made a secret may revoke it."
+            "not_allowed", "Only the owner of the organization or who made a secret may revoke it."
         )
     if secret.is_revoked:
         return []

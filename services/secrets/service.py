@@ -87,7 +87,7 @@ class SecretsService(doors.Service):
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:org_id, 1))"), {"org_id": org_id})
         limit = self.house.settings.active_limit
         if projections.count_active(session, org_id) >= limit:
-            raise errors.Conflict("secret_limit", f"An organisation has at most {limit} secrets; revoke one first.")
+            raise errors.Conflict("secret_limit", f"An organization has at most {limit} secrets; revoke one first.")
 
 
 SERVICE = SecretsService

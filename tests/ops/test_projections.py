@@ -122,3 +122,10 @@ class TestReadModels:
 
         assert projections.read_models_of(service).tables is views
         assert views.tables
+
+    @pytest.mark.parametrize("service", processes.SERVICES)
+    def test_are_written_by_every_function_that_projects(self, service):
+        room = import_module(f"services.{service}.projections")
+        aggregates = [value for value in vars(room).values() if isinstance(value, store.Aggregate)]
+
+        assert {one.project for one in aggregates} == set(room.READ_MODELS.projects.values())

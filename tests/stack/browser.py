@@ -21,6 +21,7 @@ ARGUMENTS = [
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP = {"width": 1280, "height": 800}
+NARROW = {"width": 320, "height": 640}
 PHONE = {"width": 390, "height": 780}
 PATIENCE_MS = 8000
 
@@ -76,8 +77,12 @@ class Visitor:
         return found
 
     def look(self, name: str) -> None:
-        """Axe finds nothing wrong with what is seen now."""
+        """Axe finds nothing wrong with what is seen now, and it fits on the narrowest phone."""
         self._photograph(name)
+        self.page.set_viewport_size(NARROW)
+        width = self.page.evaluate("document.scrollingElement.scrollWidth")
+        self.page.set_viewport_size(DESKTOP)
+        assert width <= NARROW["width"], f"{name} is {width} pixels wide"
         found = Axe().run(self.page).response["violations"]
         assert not found, [(name, one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 

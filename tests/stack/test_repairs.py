@@ -307,6 +307,7 @@ class TestAway:
             ("events", "show", "evt_nobodys"),
             ("events", "tail"),
             ("events", "verify", "--service", "quota"),
+            ("replay", "--from", "billing", "--to", "quota"),
         ],
         ids=" ".join,
     )

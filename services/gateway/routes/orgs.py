@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 from services.gateway import pagination, routing, schemas
 from services.gateway.routes.accounts import Membership, Org
 
-routes = routing.Routes("orgs", "Organisations: who pays, and who belongs to it.")
+routes = routing.Routes("orgs", "Organizations: who pays, and who belongs to it.")
 
 
 class Memberships(Schema):
