@@ -211,12 +211,11 @@ class Running:
     def _patiently(self, path: str, body: dict[str, Any]) -> requests.Response:
         """A machine that is busy with other tests may not hash a password in time: 503 says to ask again."""
 
-        def ask() -> requests.Response | None:
+        def ask() -> list[requests.Response]:
             answer = self.api.ask("POST", path, body)
-            return None if answer.status_code == 503 else answer
+            return [] if answer.status_code == 503 else [answer]
 
-        answer = eventually(ask, f"{path} is away")
-        assert answer is not None
+        (answer,) = eventually(ask, f"{path} is away")
         assert answer.ok, answer.text
         return answer
 
