@@ -253,3 +253,4 @@ class TestAccount:
         )
 
         assert 'href="mailto:support@api.example.com?subject=account%20exclusion"' in page
+        assert "people at support read it and delete by hand" in page
