@@ -100,19 +100,21 @@ class _Page:
         return {name: _passes(probe, until) for name, probe in self._checks.items()}
 
     def _metrics(self) -> Answer:
-        if not self._one_scrape.acquire(timeout=PATIENCE_SECONDS):
-            return Answer("503 Service Unavailable", b"", metrics.CONTENT_TYPE)
-        try:
-            until = time.monotonic() + PATIENCE_SECONDS
-            for source in self._sources:
-                source.start()
-            for part, ready in self._ready(until).items():
-                metrics.READY.labels(part).set(ready)
-            for source in self._sources:
-                source.show(until=until)
-            return Answer("200 OK", metrics.page(), metrics.CONTENT_TYPE)
-        finally:
-            self._one_scrape.release()
+        """Looks up what it shows; if another scrape is still looking, the page as that one left it so far."""
+        if self._one_scrape.acquire(timeout=PATIENCE_SECONDS):
+            try:
+                self._look_up(time.monotonic() + PATIENCE_SECONDS)
+            finally:
+                self._one_scrape.release()
+        return Answer("200 OK", metrics.page(), metrics.CONTENT_TYPE)
+
+    def _look_up(self, until: float) -> None:
+        for source in self._sources:
+            source.start()
+        for part, ready in self._ready(until).items():
+            metrics.READY.labels(part).set(ready)
+        for source in self._sources:
+            source.show(until=until)
 
 
 def _listen(listener: Any, page: _Page) -> None:

@@ -27,11 +27,15 @@ class Figures:
 
     def __init__(self) -> None:
         self.shown = 0
+        self.looking, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
 
     def start(self) -> None: ...
 
     def show(self, *, until: float) -> None:
         self.shown += 1
+        self.looking.set()
+        assert self.may_end.wait(10)
 
 
 @dataclass
@@ -123,6 +127,22 @@ class TestMetrics:
         assert (answer.status, answer.getheader("Content-Type")) == (200, "text/plain; version=0.0.4; charset=utf-8")
         assert 'chatness_ready{part="database"} 1.0\nchatness_ready{part="broker"} 0.0\n' in text
         assert "process_resident_memory_bytes" in text
+        assert page.figures.shown == shown + 1
+
+    def test_shows_the_page_as_it_stands_to_who_comes_while_another_looks(self, page):
+        shown = page.figures.shown
+        page.figures.looking.clear()
+        page.figures.may_end.clear()
+        first = threading.Thread(target=page.ask, args=("/metrics",))
+        first.start()
+        assert page.figures.looking.wait(5)
+        try:
+            answer = page.ask("/metrics")
+        finally:
+            page.figures.may_end.set()
+            first.join(10)
+
+        assert (answer.status, b"chatness_ready" in answer.read()) == (200, True)
         assert page.figures.shown == shown + 1
 
 
