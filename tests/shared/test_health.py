@@ -90,6 +90,16 @@ class TestReadyz:
 
         assert page.get("/readyz") == (503, {"database": False, "broker": True})
 
+    def test_answers_for_the_part_that_is_asked_for(self, page):
+        page.checks["database"] = fail
+
+        assert page.get("/readyz?part=broker") == (200, {"broker": True})
+        assert page.get("/readyz?part=broker&part=database") == (503, {"broker": True, "database": False})
+
+    @pytest.mark.parametrize("query", ["part=brokre", "part=", "part=broker&part=brokre"])
+    def test_knows_no_other_part(self, page, query):
+        assert page.get(f"/readyz?{query}") == (404, {})
+
     def test_does_not_wait_long_for_a_check_that_hangs_and_asks_it_once_for_all(self, page):
         may_end, asked = threading.Event(), []
         page.checks["database"] = lambda: bool(asked.append(1)) or may_end.wait(10)
