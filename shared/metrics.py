@@ -124,7 +124,9 @@ PARKED = Gauge(
     ["service", "producer", "for"],
 )
 DISCARDED = Gauge(
-    "chatness_discarded_events", "Parked events that operations have passed over", ["service", "producer"]
+    "chatness_discarded_events",
+    "Parked events that operations have passed over, and no replay has applied since",
+    ["service", "producer"],
 )
 JOBS = Gauge(
     "chatness_jobs", "Jobs that are not over: `waiting`, `running` or `failed`", ["service", "kind", "state"]
