@@ -276,11 +276,25 @@ class TestConsequences:
     def test_count_what_is_over_only_where_usage_stays(self):
         assert self.of(bots=9).messages_over == 0
         assert self.of(bots=9, resets_left=0).messages_over == 50
-        assert self.of(bots=9, resets_left=0, when="period_end").messages_over == 0
 
-    def of(self, *, bots, roster=BOTS, resets_left=1, when="now"):
-        usage = {"used": 250, "resets_left": resets_left}
-        return consequences.of(limits={"messages": 200, "bots": bots}, when=when, usage=usage, bots=roster)
+    @pytest.mark.parametrize(
+        "effective_at, resets_left, resets",
+        [
+            ("2026-11-24T10:00:00Z", 1, True),
+            ("2026-11-24T10:00:00Z", 0, False),
+            ("2026-11-30T23:59:59Z", 0, False),  # the end of a paid period that lies in the open month
+            ("2026-12-01T00:00:00Z", 0, True),
+        ],
+    )
+    def test_reset_as_often_as_the_month_in_which_they_happen_allows(self, effective_at, resets_left, resets):
+        found = self.of(bots=9, resets_left=resets_left, effective_at=effective_at)
+
+        assert (found.resets, found.messages_over) == (resets, 0 if resets else 50)
+
+    def of(self, *, bots, roster=BOTS, resets_left=1, effective_at="2026-11-24T10:00:00Z"):
+        usage = {"period": "2026-11", "used": 250, "resets_left": resets_left}
+        limits = {"messages": 200, "bots": bots}
+        return consequences.of(limits=limits, effective_at=effective_at, usage=usage, bots=roster)
 
 
 class TestShell:

@@ -47,6 +47,7 @@ SUBSCRIPTION = {
     "pending_checkout": None,
     "payment_problem": None,
 }
+FALLEN_BACK = {**SUBSCRIPTION, "plan": "free", "status": "unpaid", "payment_problem": OWED}
 BOTS = [
     {"id": "bot_1", "name": "first", "state": "stopped", "pause_reasons": [], "created_at": "2026-11-03T00:00:00Z"},
     {
@@ -96,6 +97,13 @@ class TestHome:
         assert "overdue since 24 November 2026" in page
         assert 'href="https://pay.example/in_1"' in page
         assert 'href="https://pay.example/cs_1"' in page
+
+    def test_does_not_promise_what_is_over_once_the_grace_period_is(self, render):
+        page = render("home", bots=BOTS, subscription=FALLEN_BACK, more_after=None)
+
+        assert "has fallen back to Free limits" in page
+        assert "is kept until" not in page
+        assert "choose a larger plan" not in page
 
     def test_waits_with_a_new_org_until_quota_knows_it(self, render):
         page = render("home", usage=None, bots=[], subscription=None, more_after=None)
@@ -168,6 +176,22 @@ class TestBilling:
         assert "Payment overdue" in page
         assert 'href="https://pay.example/in_1"' in page
 
+    def test_offers_to_pay_or_leave_and_no_plan_once_it_has_fallen_back(self, render):
+        page = self.show(render, subscription=FALLEN_BACK)
+
+        assert "Paying brings Growth and its bots back" in page
+        assert "Once it is paid" in page
+        assert 'action="/billing/portal"' in page
+        assert 'href="/billing/change?plan=free"' in page
+        for untrue in ("is kept until", "Paid until", "<dt>Price", "Upgrade"):
+            assert untrue not in page
+
+    def test_offers_no_other_plan_while_an_invoice_is_open(self, render):
+        page = self.show(render, subscription={**SUBSCRIPTION, "status": "past_due", "payment_problem": OWED})
+
+        assert "Once the open invoice is paid, the plan can be changed" in page
+        assert "Upgrade" not in page
+
     def test_says_that_a_payment_is_being_confirmed(self, render):
         assert "Your payment is being confirmed" in self.show(render, is_settling=True)
 
@@ -178,6 +202,15 @@ class TestBilling:
 
         assert "Your plan changes to Starter on 3 December 2026" in page
         assert "Keep Growth" in page
+
+    def test_points_to_the_way_out_while_a_change_is_scheduled(self, render):
+        coming = {"plan": "free", "takes_effect_at": "2026-12-03T00:00:00Z"}
+
+        page = self.show(render, subscription={**SUBSCRIPTION, "scheduled_change": coming})
+
+        assert '<a href="#scheduled">Keep Starter</a>' in page
+        assert 'id="scheduled"' in page
+        assert 'href="/billing/change' not in page
 
     def test_is_there_without_stripe_and_without_resets(self, render):
         page = self.show(render, invoices=None)
@@ -237,6 +270,13 @@ class TestAccount:
         page = render("account/billing", role="member", subscription=None, plan=None)
 
         assert "seen and changed by its owner alone" in page
+
+    def test_calls_no_price_or_paid_period_its_own_once_the_org_has_fallen_back(self, render):
+        page = render("account/billing", subscription=FALLEN_BACK, plan=PLANS[0])
+
+        assert "A payment is overdue" in page
+        assert "$0" not in page
+        assert "paid period" not in page
 
     def test_shows_a_member_the_orgs_name_and_no_form(self, render):
         page = render("account/org", role="member", org={"name": "Engines"}, members=[], most=100)
