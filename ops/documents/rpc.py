@@ -12,6 +12,7 @@ from shared.rpc import arguments
 
 PATH = "docs/rpc.md"
 WIDTH = 118
+MESSAGES = broker.QUEUE_BOUNDS["max-length"]
 MEBIBYTES = broker.QUEUE_BOUNDS["max-length-bytes"] // 1024**2
 DAYS = broker.QUEUE_BOUNDS["expires"] // 86_400_000
 
@@ -34,7 +35,7 @@ rabbitmqctl import_definitions bot-runtime.json
 The user's name is yours: the actor of all that you do, in our events and in what customers see of them. With it comes
 an exchange, `nameko-rpc.<name>`, on which you call and are answered; that it is yours tells us who calls. You may
 make queues that are named `<name>.…`, and those that nameko makes for a service of that name. Each of these holds the
-last {broker.QUEUE_BOUNDS["max-length"]} messages or {MEBIBYTES} MiB, and goes when nobody takes from it for {DAYS} days: what it no longer
+last {MESSAGES} messages or {MEBIBYTES} MiB, and goes when nobody takes from it for {DAYS} days. What it no longer
 has, `read_log` gives you.
 
 nameko's client takes the exchange as a setting:
