@@ -63,7 +63,7 @@ def hears_of(name: str) -> Sequence[inbox.Hears]:
 
 @contextmanager
 def needing_databases() -> Iterator[None]:
-    """:raises Away: where a database does not answer, is too slow, or others are in the way or quicker again and again"""
+    """:raises Away: where a database does not answer, is too slow, or others are in the way or quicker"""
     try:
         yield
     except (store.VersionConflict, database.Beaten) as error:

@@ -1,4 +1,4 @@
-"""What the command line is given to reach databases and RabbitMQ, and how what databases do is told to the operator."""
+"""What the command line needs to reach databases and RabbitMQ, and how what databases do is told to the operator."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from sqlalchemy import text
 from ops import cli, exits, reach
 from shared import clock, config, database, store
 from tests.ops.conftest import NOWHERE, SETTINGS
+
+LOCK = text("SELECT pg_advisory_xact_lock(1)")
 
 
 @pytest.fixture
@@ -75,9 +77,9 @@ class TestNeedingDatabases:
             database.Database(database_url, clock.Clock()),
             database.Database(database_url, clock.Clock(), **limits),
         )
-        with holder.begin() as session, pytest.raises(exits.Away, match=told), reach.needing_databases():
-            session.execute(text("SELECT pg_advisory_xact_lock(1)"))
-            with late.begin() as waiting:
-                waiting.execute(text("SELECT pg_advisory_xact_lock(1)"))
+        with holder.begin() as session, late.begin() as waiting:
+            session.execute(LOCK)
+            with pytest.raises(exits.Away, match=told), reach.needing_databases():
+                waiting.execute(LOCK)
         for home in (holder, late):
             home.close()
