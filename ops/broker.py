@@ -122,7 +122,7 @@ def forget(name: str, execute: bool) -> int:
     """Delete a foreign caller's exchange, and with it the way to each method."""
     exchange = rpc_wire.foreign_exchange(name)
     try:
-        with rabbitmq.connected(reach.common().amqp_uri) as connection:
+        with rabbitmq.connected(reach.amqp_uri()) as connection:
             if not rabbitmq.has_exchange(connection, exchange):
                 raise exits.NotThere(f"{name!r} has no exchange {exchange}: it can call nothing")
             if execute:

@@ -46,9 +46,10 @@ def examine(as_json: bool) -> int:
 
 def status(services: Collection[str], as_json: bool) -> int:
     """How these services follow the others. Exit codes as the doctor's."""
+    reach.environment(services)  # so that all that is missing is named at once
     links = consumers.links(services)
     homes = _homes({name for link in links for name in link})
-    amqp_uri = reach.common().amqp_uri
+    amqp_uri = reach.amqp_uri()
     asked: dict[Any, Callable[[], Any]] = {name: partial(sights.look, home, name) for name, home in homes.items()}
     asked |= {link: partial(consumers.look_at_queues, amqp_uri, link) for link in links}
     seen = looks.at_once(asked, seconds=limits.LOOK_SECONDS)
@@ -62,7 +63,7 @@ def status(services: Collection[str], as_json: bool) -> int:
 
 def _findings() -> Iterable[Finding]:
     homes = _homes(processes.SERVICES)
-    amqp_uri = reach.common().amqp_uri
+    amqp_uri = reach.amqp_uri()
     url = _gateway_url()
     links = consumers.links(processes.SERVICES)
     asked: dict[Any, Callable[[], Any]] = {name: partial(sights.look, home, name) for name, home in homes.items()}
@@ -95,7 +96,7 @@ def _gateway_url() -> str:
 
 
 def _homes(services: Iterable[str]) -> dict[str, database.Database]:
-    return {name: reach.open_database(name, timeout_seconds=limits.LOOK_SECONDS) for name in services}
+    return reach.open_databases(services, timeout_seconds=limits.LOOK_SECONDS)
 
 
 def _call(amqp_uri: str, service: str) -> float | Away:

@@ -165,8 +165,8 @@ class Discarded(Kernel):
 
 class Replay(Kernel):
     """
-    A selection of a producer's events that operations had applied: who, why, and how far it came. One that has not
-    ended goes on when the same selection, known by its sum, is replayed again.
+    A selection of a producer's events that operations had applied: who, why, and how far it came. Where one has not
+    ended that has the same selection, known by its sum, the next one ends it and takes over its position.
     """
 
     __tablename__ = "replays"

@@ -18,6 +18,7 @@ class TestUsage:
             "replay --from billing --to quota",
             "replay --from billing --max 1",
             "replay --from billing --to quota --max 1 --positions 1-2",
+            "replay --from billing --to quota --max 1 --execute",
             "parked discard quota/billing/1",
             "parked discard --reason because",
             "deadletters requeue",
