@@ -166,6 +166,12 @@ class TestBilling:
         assert "Stripe does not show them just now" in page
         assert "no reset is left" in page
 
+    def test_is_there_without_quota_and_says_nothing_of_resets(self, render):
+        page = self.show(render, usage=None)
+
+        assert "resets this month's usage." in page
+        assert "reset is left" not in page
+
     def test_shows_a_plan_that_is_no_longer_sold(self, render):
         assert "Your plan: legacy" in self.show(render, subscription={**SUBSCRIPTION, "plan": "legacy"})
 

@@ -49,11 +49,15 @@ def assert_away(answer: requests.Response) -> None:
 def assert_pages_say_so(surfer: Surfer) -> None:
     """The page that is about what is away is not there, soon; the others are, without it."""
     home, account = surfer.see("/"), surfer.see("/account")
+    billing, preview = surfer.see("/billing"), surfer.see("/billing/change?plan=free&at=now")
     assert (home.status_code, home.headers["Retry-After"]) == (503, "1")
     assert "A part of Chatness is away" in home.text
     assert home.elapsed.total_seconds() < ANSWER_SECONDS
     assert account.status_code == 200
     assert "not known now" in account.text
+    assert (billing.status_code, preview.status_code) == (200, 200)
+    assert "Cancel the subscription" in preview.text
+    assert "cannot be said just now" in preview.text
 
 
 WORKERS_DATABASES = {f"database {service}" for service in processes.SERVICES}

@@ -15,7 +15,8 @@ pages = views.Pages("pages_billing", __name__)
 LOOK_SECONDS = 6.0  # the subscription is ours; the invoices are asked of Stripe, and left out if that takes long
 INVOICE_SECONDS = 3.0
 INVOICES = 12
-MOST_BOTS = 100
+QUOTA_SECONDS = 1.0  # a plan can be changed without knowing what becomes of bots and messages
+MOST_BOTS = 1000
 TIMINGS = ("now", "period_end")
 
 
@@ -32,7 +33,6 @@ def _show() -> Any:
         "pages/billing/show.html",
         subscription=subscription,
         plans=g.services.billing.list_plans(),
-        usage=shell.usage(),
         # Checkout is done, and Stripe has not told us yet.
         is_settling=paid and subscription["plan"] == "free",
         is_paid=paid and subscription["plan"] != "free",
@@ -77,23 +77,29 @@ def change_plan() -> Any:
 def _preview_page(form: Change, plan: str, at: str | None) -> Any:
     plans = {one["id"]: one for one in g.services.billing.list_plans()}
     subscription = g.services.billing.get_subscription()
-    usage = shell.usage()
     preview = None
-    if not form.refusal:
-        with form.refusals():
-            preview = g.services.billing.with_timeout(routing.remaining_seconds()).preview(plan=plan, at=at)
-    bots = g.services.quota.list_bots(limit=MOST_BOTS)
-    effects = preview and consequences.of(limits=preview["limits"], effective_at=preview["effective_at"], usage=usage, bots=bots)
+    with form.refusals():
+        preview = g.services.billing.with_timeout(routing.remaining_seconds()).preview(plan=plan, at=at)
     return forms.answer(
         "pages/billing/change.html",
         form,
         preview=preview,
-        effects=effects,
+        effects=preview and _effects(preview),
         chosen=plans.get(plan),
         current=plans.get(subscription["plan"]),
         period=subscription["period"],
-        usage=usage,
     )
+
+
+def _effects(preview: dict[str, Any]) -> consequences.Consequences | None:
+    """None while quota is away, or has not heard of a new org."""
+    try:
+        usage = shell.usage(seconds=QUOTA_SECONDS)
+        bots = g.services.quota.with_timeout(QUOTA_SECONDS).list_bots(limit=MOST_BOTS)
+    except errors.Unavailable:
+        return None
+    limits, effective_at = preview["limits"], preview["effective_at"]
+    return consequences.of(limits=limits, effective_at=effective_at, usage=usage, bots=bots)
 
 
 def _outcome(answer: dict[str, Any]) -> Any:
