@@ -3,8 +3,8 @@
 import flask
 import pytest
 
-from services.gateway.pages import bots, consequences, shell
-from shared import context
+from services.gateway.pages import billing, bots, consequences, shell
+from shared import context, errors
 from tests.gateway import examples
 
 pytestmark = pytest.mark.pure
@@ -70,7 +70,7 @@ def render(site):
                 org={"name": "Engines"},
                 usage=usage,
             )
-            return flask.render_template(f"pages/{template}.html", form=bots.Named(), usage=usage, **shown)
+            return flask.render_template(f"pages/{template}.html", **{"form": bots.Named(), "usage": usage, **shown})
 
     return rendered
 
@@ -202,6 +202,29 @@ class TestBilling:
         assert "1 bot will be paused" in page
         assert "$15" in page
         assert "Next invoice, 3 December 2026" in page
+
+    @pytest.mark.parametrize(
+        "error, is_unsure",
+        [
+            (errors.Unavailable("service_unavailable"), True),
+            (errors.Unavailable("deadline_passed"), True),
+            (errors.Unavailable("change_interrupted"), True),
+            (errors.Conflict("change_in_progress"), True),
+            (errors.Unavailable("stripe_unavailable", "Stripe does not answer; nothing has changed."), False),
+            (errors.Conflict("plan_unchanged"), False),
+            (errors.Invalid("unknown_plan"), False),
+        ],
+    )
+    def test_says_that_nothing_has_changed_only_where_that_is_known(self, site, render, error, is_unsure):
+        with site.test_request_context("/billing/change", method="POST"):
+            form = billing.Change()
+            form.command_id.data = "cmd_1"
+            form.refuse(error)
+
+        page = render("billing/refused", form=form)
+
+        assert ("We do not know yet" in page, "Nothing has changed." in page) == (is_unsure, not is_unsure)
+        assert ('value="cmd_1"' in page) == (is_unsure or error.status == 503)
 
     @pytest.mark.parametrize(
         "status, said",

@@ -178,17 +178,23 @@ class TestWithoutBilling:
     def test_a_change_of_plan_is_refused_at_once_and_not_when_stripe_would_have_been_given_up(
         self, private: Private, org: Org
     ) -> None:
-        services = private.stack.processes["services"]
+        services, surfer = private.stack.processes["services"], Surfer(org)
+        change = "/billing/change?plan=growth&at=now"
+        form = surfer.form(change)
         org.usage()  # the gateway remembers for some seconds whose session it is; accounts is away too
         services.kill()
         try:
             # Only a call that was on its way when the process died has to wait for its deadline.
             eventually(lambda: org.stack.api.ask("GET", "/v1/plans").status_code == 503)
             refused = ROUTES["a change of plan"](org)
+            unsure = surfer.post(change, form)
         finally:
             services.restart()
 
         assert_away(refused)
+        assert unsure.status_code == 503
+        assert "We do not know yet whether it was made" in unsure.text
+        assert form["command_id"] in unsure.text
         assert works(org, "msg_after_billing")
 
 

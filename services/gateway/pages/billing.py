@@ -18,6 +18,7 @@ INVOICES = 12
 QUOTA_SECONDS = 1.0  # a plan can be changed without knowing what becomes of bots and messages
 MOST_BOTS = 1000
 TIMINGS = ("now", "period_end")
+UNSURE = {"change_in_progress", "idempotency_in_progress"}
 
 
 @pages.view("/billing", permission="billing:manage", seconds=LOOK_SECONDS)
@@ -54,6 +55,11 @@ def _invoices() -> list[dict[str, Any]] | None:
 class Change(forms.Form):
     """Only the button; which plan, and when, stand in the address that was looked at."""
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether it was refused without saying that nothing was changed: it, or its first sending, may go on."""
+        return self.code in UNSURE or (self.refused_status == 503 and self.code != "stripe_unavailable")
+
 
 @pages.view("/billing/change", permission="billing:manage", methods=["GET", "POST"], seconds=api.REQUEST_SECONDS)
 def change_plan() -> Any:
@@ -68,10 +74,16 @@ def change_plan() -> Any:
         except errors.Conflict as error:
             if "payment_url" in error.details:
                 return _unpaid(error)
-            form.refuse(error)
+            return _refused(form, error)
         except errors.ServiceError as error:
-            form.refuse(error)
+            return _refused(form, error)
     return _preview_page(form, plan, at)
+
+
+def _refused(form: Change, error: errors.ServiceError) -> Any:
+    """With the same command id to send again: billing may have gone on without us. Asks nobody, who may be away."""
+    form.refuse(error)
+    return forms.answer("pages/billing/refused.html", form)
 
 
 def _preview_page(form: Change, plan: str, at: str | None) -> Any:
