@@ -3,7 +3,7 @@
 import flask
 import pytest
 
-from services.gateway.pages import billing, bots, consequences, shell
+from services.gateway.pages import account, billing, bots, consequences, shell
 from shared import context, errors
 from tests.gateway import examples
 
@@ -114,7 +114,7 @@ class TestHome:
 
 class TestBilling:
     def show(self, render, **shown):
-        usual = {"plans": PLANS, "subscription": SUBSCRIPTION, "invoices": [], "is_settling": False, "is_paid": False}
+        usual = {"plans": PLANS, "subscription": SUBSCRIPTION, "invoices": [], "is_settling": False}
         return render("billing/show", **{**usual, **shown})
 
     def test_shows_what_is_owed_until_when(self, render):
@@ -142,6 +142,24 @@ class TestBilling:
 
     def test_says_that_a_payment_is_being_confirmed(self, render):
         assert "Your payment is being confirmed" in self.show(render, is_settling=True)
+
+    def test_keeps_the_way_to_checkout_for_who_came_back_without_paying(self, render):
+        pending = {"plan": "growth", "checkout_url": "https://pay.example/cs_1", "expires_at": OWED["since"]}
+        subscription = {**SUBSCRIPTION, "plan": "free", "pending_checkout": pending}
+
+        page = self.show(render, subscription=subscription, is_settling=True)
+
+        assert "If you have just paid" in page
+        assert 'href="https://pay.example/cs_1"' in page
+
+    @pytest.mark.parametrize("returned", ["", "1", "cs_", "cs_test_1/..", "thanks"])
+    def test_takes_nothing_but_stripes_return_for_a_payment(self, returned):
+        free = {**SUBSCRIPTION, "plan": "free"}
+
+        assert not billing._is_settling(free, returned)
+        assert billing._is_settling(free, "cs_test_a1B2")
+        assert not billing._is_settling(SUBSCRIPTION, "cs_test_a1B2")
+        assert not billing._is_settling(FALLEN_BACK, "cs_test_a1B2")
 
     def test_shows_a_smaller_plan_that_is_coming(self, render):
         coming = {"plan": "starter", "takes_effect_at": "2026-12-03T00:00:00Z"}
@@ -260,6 +278,16 @@ class TestAccount:
 
         assert "The owner of the organization changes" in page
         assert 'name="legal_name"' not in page
+
+    def test_promises_nothing_of_the_orgs_details_that_invoices_do_not_keep(self, site, render):
+        with site.test_request_context("/account/org"):
+            form = account.Org(data={"name": "Engines"})
+
+        page = render("account/org", form=form, org={"name": "Engines"}, members=[], most=100)
+
+        assert "Kept for your records and our support" in page
+        for untrue in ("As it stands on invoices", "Where invoices and payment notices go", "for billing."):
+            assert untrue not in page
 
     def test_names_the_exact_subject_with_which_one_leaves(self, render):
         page = render(

@@ -1,5 +1,6 @@
 """Billing Management: the plan, its price and its limits; every change is shown before it is made."""
 
+import re
 from typing import Any
 
 import flask
@@ -18,27 +19,42 @@ INVOICES = 12
 QUOTA_SECONDS = 1.0  # a plan can be changed without knowing what becomes of bots and messages
 MOST_BOTS = 1000
 TIMINGS = ("now", "period_end")
+SESSION_ID = re.compile(r"cs_\w{1,250}", re.ASCII)  # what Stripe puts into the address that Checkout returns to
 UNSURE = {"change_in_progress", "idempotency_in_progress"}
 
 
 @pages.view("/billing", permission="billing:manage", seconds=LOOK_SECONDS)
 def show() -> Any:
     """Where Checkout and the portal lead back to, too."""
-    return _show()
-
-
-def _show() -> Any:
-    subscription = g.services.billing.get_subscription()
-    paid = flask.request.args.get("checkout") is not None
+    subscription, plans = g.services.billing.get_subscription(), g.services.billing.list_plans()
+    returned = flask.request.args.get("checkout")
+    if returned is not None and not _is_settling(subscription, returned):
+        return _arrive(subscription, plans, returned)
     return flask.render_template(
         "pages/billing/show.html",
         subscription=subscription,
-        plans=g.services.billing.list_plans(),
-        # Checkout is done, and Stripe has not told us yet.
-        is_settling=paid and subscription["plan"] == "free",
-        is_paid=paid and subscription["plan"] != "free",
+        plans=plans,
+        is_settling=returned is not None,
         invoices=_invoices(),
     )
+
+
+def _is_settling(subscription: dict[str, Any], returned: str) -> bool:
+    """
+    Whether Checkout may be done and Stripe has not told us yet. Until it does, the Checkout still shows as pending.
+
+    :param returned: what stands in the address; anybody can write it
+    """
+    is_free = subscription["plan"] == "free" and subscription["payment_problem"] is None
+    return is_free and SESSION_ID.fullmatch(returned) is not None
+
+
+def _arrive(subscription: dict[str, Any], plans: list[dict[str, Any]], returned: str) -> Any:
+    """Say thank you once; the address that is kept, or sent around, says it to nobody."""
+    if SESSION_ID.fullmatch(returned) and subscription["status"] == "active":
+        name = next((plan["name"] for plan in plans if plan["id"] == subscription["plan"]), subscription["plan"])
+        flask.flash(f"Thank you. You are on {name} now.", "success")
+    return views.see_other("/billing")
 
 
 def _invoices() -> list[dict[str, Any]] | None:
