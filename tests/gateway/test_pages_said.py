@@ -3,7 +3,7 @@
 import flask
 import pytest
 
-from services.gateway.pages import account, billing, bots, consequences, shell
+from services.gateway.pages import account, billing, bots, consequences, secrets, shell
 from shared import context, errors
 from tests.gateway import examples
 
@@ -110,6 +110,58 @@ class TestHome:
 
         assert "being set up" in page
         assert "not known now" in page
+
+    def test_counts_the_bots_only_where_all_of_them_are_shown(self, render):
+        usage = {**USAGE, "blocked": False}
+        whole, first, last = (
+            render("home", usage=usage, bots=BOTS, subscription=None, more_after=more, after=after)
+            for more, after in ((None, ""), ("bot_9", ""), (None, "bot_9"))
+        )
+
+        assert "1 of 3 bots in use" in whole
+        assert "Back to the first" not in whole + first
+        for part in (first, last):
+            assert "Room for 3 bots" in part
+            assert "in use" not in part
+        assert 'href="/">Back to the first' in last
+
+    def test_does_not_call_the_page_after_the_last_bot_the_first_one(self, render):
+        page = render("home", bots=[], subscription=None, more_after=None, after="bot_9")
+
+        assert "No bot yet" not in page
+        assert 'href="/">Back to the first' in page
+
+    @pytest.mark.parametrize(
+        "state, made, resumed",
+        [
+            ("running", "Ada is running.", "Running again."),
+            ("stopped", "Ada is made. It runs as soon as", "Resumed. It runs as soon as there are messages left."),
+            ("paused", "Ada is made.", "Resumed, and paused again since."),
+        ],
+    )
+    def test_says_of_a_bot_what_it_does(self, state, made, resumed):
+        bot = {"name": "Ada", "state": state}
+
+        assert bots.created(bot).startswith(made)
+        assert bots.resumed(bot) == resumed
+
+
+MEMBERS = [{"account_id": "acc_2", "name": "Bob"}]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "made_by, members, maker",
+        [
+            ("acc_1", None, "you"),
+            ("acc_2", MEMBERS, "Bob"),
+            ("acc_3", MEMBERS, "a former member"),
+            ("acc_3", MEMBERS * secrets.MOST_MEMBERS, "another member"),
+            ("acc_2", None, ""),
+        ],
+    )
+    def test_name_who_made_them(self, made_by, members, maker):
+        assert secrets.maker(made_by, own_id="acc_1", members=members) == maker
 
 
 class TestBilling:
@@ -298,3 +350,4 @@ class TestAccount:
         )
 
         assert 'href="mailto:support@api.example.com?subject=account%20exclusion"' in page
+        assert "people at support read it and delete by hand" in page
