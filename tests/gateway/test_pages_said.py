@@ -3,8 +3,8 @@
 import flask
 import pytest
 
-from services.gateway.pages import bots, consequences, secrets, shell
-from shared import context
+from services.gateway.pages import account, billing, bots, consequences, secrets, shell
+from shared import context, errors
 from tests.gateway import examples
 
 pytestmark = pytest.mark.pure
@@ -70,7 +70,7 @@ def render(site):
                 org={"name": "Engines"},
                 usage=usage,
             )
-            return flask.render_template(f"pages/{template}.html", usage=usage, **{"form": bots.Named(), **shown})
+            return flask.render_template(f"pages/{template}.html", **{"form": bots.Named(), "usage": usage, **shown})
 
     return rendered
 
@@ -166,7 +166,7 @@ class TestSecrets:
 
 class TestBilling:
     def show(self, render, **shown):
-        usual = {"plans": PLANS, "subscription": SUBSCRIPTION, "invoices": [], "is_settling": False, "is_paid": False}
+        usual = {"plans": PLANS, "subscription": SUBSCRIPTION, "invoices": [], "is_settling": False}
         return render("billing/show", **{**usual, **shown})
 
     def test_shows_what_is_owed_until_when(self, render):
@@ -195,6 +195,24 @@ class TestBilling:
     def test_says_that_a_payment_is_being_confirmed(self, render):
         assert "Your payment is being confirmed" in self.show(render, is_settling=True)
 
+    def test_keeps_the_way_to_checkout_for_who_came_back_without_paying(self, render):
+        pending = {"plan": "growth", "checkout_url": "https://pay.example/cs_1", "expires_at": OWED["since"]}
+        subscription = {**SUBSCRIPTION, "plan": "free", "pending_checkout": pending}
+
+        page = self.show(render, subscription=subscription, is_settling=True)
+
+        assert "If you have just paid" in page
+        assert 'href="https://pay.example/cs_1"' in page
+
+    @pytest.mark.parametrize("returned", ["", "1", "cs_", "cs_test_1/..", "thanks"])
+    def test_takes_nothing_but_stripes_return_for_a_payment(self, returned):
+        free = {**SUBSCRIPTION, "plan": "free"}
+
+        assert not billing._is_settling(free, returned)
+        assert billing._is_settling(free, "cs_test_a1B2")
+        assert not billing._is_settling(SUBSCRIPTION, "cs_test_a1B2")
+        assert not billing._is_settling(FALLEN_BACK, "cs_test_a1B2")
+
     def test_shows_a_smaller_plan_that_is_coming(self, render):
         coming = {"plan": "starter", "takes_effect_at": "2026-12-03T00:00:00Z"}
 
@@ -217,6 +235,12 @@ class TestBilling:
 
         assert "Stripe does not show them just now" in page
         assert "no reset is left" in page
+
+    def test_is_there_without_quota_and_says_nothing_of_resets(self, render):
+        page = self.show(render, usage=None)
+
+        assert "resets this month's usage." in page
+        assert "reset is left" not in page
 
     def test_shows_a_plan_that_is_no_longer_sold(self, render):
         assert "Your plan: legacy" in self.show(render, subscription={**SUBSCRIPTION, "plan": "legacy"})
@@ -248,6 +272,29 @@ class TestBilling:
         assert "1 bot will be paused" in page
         assert "$15" in page
         assert "Next invoice, 3 December 2026" in page
+
+    @pytest.mark.parametrize(
+        "error, is_unsure",
+        [
+            (errors.Unavailable("service_unavailable"), True),
+            (errors.Unavailable("deadline_passed"), True),
+            (errors.Unavailable("change_interrupted"), True),
+            (errors.Conflict("change_in_progress"), True),
+            (errors.Unavailable("stripe_unavailable", "Stripe does not answer; nothing has changed."), False),
+            (errors.Conflict("plan_unchanged"), False),
+            (errors.Invalid("unknown_plan"), False),
+        ],
+    )
+    def test_says_that_nothing_has_changed_only_where_that_is_known(self, site, render, error, is_unsure):
+        with site.test_request_context("/billing/change", method="POST"):
+            form = billing.Change()
+            form.command_id.data = "cmd_1"
+            form.refuse(error)
+
+        page = render("billing/refused", form=form)
+
+        assert ("We do not know yet" in page, "Nothing has changed." in page) == (is_unsure, not is_unsure)
+        assert ('value="cmd_1"' in page) == (is_unsure or error.status == 503)
 
     @pytest.mark.parametrize(
         "status, said",
@@ -283,6 +330,16 @@ class TestAccount:
 
         assert "The owner of the organization changes" in page
         assert 'name="legal_name"' not in page
+
+    def test_promises_nothing_of_the_orgs_details_that_invoices_do_not_keep(self, site, render):
+        with site.test_request_context("/account/org"):
+            form = account.Org(data={"name": "Engines"})
+
+        page = render("account/org", form=form, org={"name": "Engines"}, members=[], most=100)
+
+        assert "Kept for your records and our support" in page
+        for untrue in ("As it stands on invoices", "Where invoices and payment notices go", "for billing."):
+            assert untrue not in page
 
     def test_names_the_exact_subject_with_which_one_leaves(self, render):
         page = render(

@@ -185,6 +185,7 @@ def upgrades(visitor: Visitor) -> None:
         return visitor.page.get_by_role("heading", name="Your plan: Starter").is_visible()
 
     eventually(stripe_has_told)
+    assert visitor.page.url == f"{visitor.url}/billing"
     visitor.look("billing-starter")
 
 

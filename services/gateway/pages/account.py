@@ -27,12 +27,10 @@ class General(forms.Form):
 
 class Org(forms.Form):
     name = StringField("Name", [needed], render_kw={"autocomplete": "organization", "maxlength": 100})
-    legal_name = StringField("Legal name", description="As it stands on invoices.", render_kw={"maxlength": 200})
+    legal_name = StringField("Legal name", render_kw={"maxlength": 200})
     address = TextAreaField("Address", render_kw={"rows": 4, "maxlength": 500, "autocomplete": "street-address"})
     tax_id = StringField("Tax ID", render_kw={"maxlength": 50})
-    billing_email = EmailField(
-        "Billing email", description="Where invoices and payment notices go. Yours if you leave it empty."
-    )
+    billing_email = EmailField("Billing email", description="For our support. No mail goes there yet.")
 
     @property
     def texts(self) -> dict[str, str]:
