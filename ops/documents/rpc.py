@@ -36,7 +36,7 @@ The user's name is yours: the actor of all that you do, in our events and in wha
 an exchange, `nameko-rpc.<name>`, on which you call and are answered; that it is yours tells us who calls. You may
 make queues that are named `<name>.…`, and those that nameko makes for a service of that name. Each of these holds the
 last {MESSAGES} messages or {MEBIBYTES} MiB, and goes when nobody takes from it for {DAYS} days. What it no longer
-has, `read_log` gives you.
+has, `read_log` gives you. Declare none with `x-overflow: reject-publish`: full, it would hold up our events for all.
 
 nameko's client takes the exchange as a setting:
 
