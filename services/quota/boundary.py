@@ -4,18 +4,20 @@ The org's row, quota's consistency boundary: every transaction locks the rows of
 A `Page` is one org within a transaction: rules give facts, `add` folds them, `write` stores all pages at once.
 """
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, BigInteger, Boolean, LargeBinary, Text
 
-from services.quota import ledger, models
+from services.quota import credits, ledger, models
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
-from shared import bulk, database, errors, events, store
+from shared import bulk, clock, database, errors, events, store
 
 UNFOLDED: store.Aggregate[None] = store.Aggregate(
     catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
@@ -58,6 +60,7 @@ def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     pages = {row.org_id: _page(row) for row in rows}
     for page in pages.values():
         page.add(ledger.turn(page.month, period=period_of(now)))
+        page.add(ledger.expire(page.month, at=now))
     return pages
 
 
@@ -80,6 +83,8 @@ _NEW = {
     "generation": 0,
     "used": 0,
     "stopped": False,
+    "threshold": 0,
+    "credits": [],
     "ledger_version": 0,
     "ledger_hash": events.GENESIS,
 }
@@ -142,8 +147,20 @@ def _page(row: models.Org) -> Page:
         generation=row.generation,
         used=row.used,
         stopped=row.stopped,
+        threshold=row.threshold,
+        credits=tuple(_credit(credit) for credit in row.credits),
     )
     return Page(month, row.bot_limit, row.ledger_version, row.ledger_hash)
+
+
+def _credit(kept: dict[str, Any]) -> credits.Credit:
+    moments = {name: clock.parse(kept[name]) for name in ("granted_at", "expires_at")}
+    return credits.Credit(**{**kept, **moments})
+
+
+def _kept(credit: credits.Credit) -> dict[str, Any]:
+    moments = {name: clock.rfc3339(getattr(credit, name)) for name in ("granted_at", "expires_at")}
+    return {**vars(credit), **moments}
 
 
 def _link_ledger(session: Session, page: Page) -> list[events.Recorded]:
@@ -200,11 +217,16 @@ _COLUMNS = {
     "generation": BigInteger,
     "used": BigInteger,
     "stopped": Boolean,
+    "threshold": BigInteger,
+    "credits": Text,
     "ledger_version": BigInteger,
     "ledger_hash": LargeBinary,
 }
+_FRESH = {name: f"fresh.{name}" for name in _COLUMNS if name != "org_id"} | {
+    "credits": "CAST(fresh.credits AS jsonb)"
+}
 _SAVE = text(
-    f"UPDATE orgs SET {', '.join(f'{name} = fresh.{name}' for name in _COLUMNS if name != 'org_id')}"
+    f"UPDATE orgs SET {', '.join(f'{name} = {fresh}' for name, fresh in _FRESH.items())}"
     f" FROM unnest({', '.join(f':{name}' for name in _COLUMNS)}) AS fresh ({', '.join(_COLUMNS)})"
     " WHERE orgs.org_id = fresh.org_id"
 ).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items()))
@@ -223,6 +245,8 @@ def _save(session: Session, pages: list[Page]) -> None:
             "generation": page.month.generation,
             "used": page.month.used,
             "stopped": page.month.stopped,
+            "threshold": page.month.threshold,
+            "credits": json.dumps([_kept(credit) for credit in page.month.credits]),
             "ledger_version": page.ledger_version,
             "ledger_hash": page.ledger_hash,
         }
