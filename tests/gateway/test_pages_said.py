@@ -87,6 +87,22 @@ class TestHome:
         assert "Your plan has no room for it" in owners
         assert "100% of the month" in owners
 
+    @pytest.mark.parametrize(
+        "used, credits_left, said",
+        [
+            (159, 0, None),
+            (160, 0, "At least 80% of this month's messages are used."),
+            (200, 7, "Your bots run on 7 extra messages, then they stop until 1 December 2026."),
+        ],
+    )
+    def test_says_when_much_of_the_plan_is_used_and_whether_bots_run_on(self, render, used, credits_left, said):
+        usage = {**USAGE, "used": used, "credits_remaining": credits_left, "remaining": 200 - used + credits_left}
+
+        page = render("home", usage={**usage, "blocked": False}, bots=[], subscription=None, more_after=None)
+
+        assert ("notice-warning" in page) == (said is not None)
+        assert (said or "") in page
+
     def test_shows_where_to_pay_what_is_owed_and_where_checkout_waits(self, render):
         pending = {"plan": "growth", "checkout_url": "https://pay.example/cs_1", "expires_at": OWED["since"]}
         subscription = {**SUBSCRIPTION, "payment_problem": OWED, "pending_checkout": pending}
