@@ -35,7 +35,9 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
 def on_usage_threshold_reached(
     public_url: str, session: Session, fact: UsageThresholdReached, _envelope: envelope.Envelope
 ) -> None:
-    """Write to the org's owner, unless the org is gone."""
+    """Write to the org's owner, unless the org or the month is gone: after a long outage it would be untrue."""
+    if fact.period < f"{database.now(session):%Y-%m}":
+        return
     org = session.get(models.Org, fact.org_id)
     owner = session.get(models.Credential, org.owner_id) if org else None
     if owner is not None:

@@ -104,7 +104,11 @@ class TestOnUsageThresholdReached:
         assert arrived["subject"] == "This month's messages are used up"
         assert said in arrived["text"]
 
-    def test_writes_to_nobody_where_the_org_is_gone(self, accounts):
+    def test_writes_to_nobody_where_the_org_or_the_month_is_gone(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
         self.reach(accounts, "org_gone")
+        self.reach(accounts, owner.org_id, period="2026-10")
 
         assert accounts.deliver() == []
