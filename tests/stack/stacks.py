@@ -215,7 +215,7 @@ class Running:
             answer = self.api.ask("POST", path, body)
             return [] if answer.status_code == 503 else [answer]
 
-        (answer,) = eventually(ask, f"{path} is away")
+        (answer,) = eventually(ask, f"{path} is away", seconds=READY_SECONDS)
         assert answer.ok, answer.text
         return answer
 
