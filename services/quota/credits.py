@@ -74,7 +74,7 @@ def expire(credits: Credits, *, at: datetime) -> list[CreditExpired]:
 
 
 def remaining(credits: Credits) -> int:
-    return sum(credit.remaining for credit in credits)
+    return sum(credit.remaining for credit in credits) if credits else 0  # mostly none, and asked at every message
 
 
 def next_to_spend(credits: Credits) -> str:

@@ -306,7 +306,7 @@ def _threshold(month: Month, *, used: int) -> Facts:
 
     :param used: of the plan's messages, with the one that is being counted
     """
-    if month.threshold == THRESHOLDS[0] or month.limit == 0:
+    if used * 100 < month.limit * THRESHOLDS[-1] or month.limit == 0:
         return []
     reached = next((one for one in THRESHOLDS if used * 100 >= month.limit * one), 0)
     if reached <= month.threshold:

@@ -120,6 +120,19 @@ class TestHome:
         assert "not known now" in page
 
 
+class TestUsage:
+    def test_shows_what_is_left_of_each_credit_and_when_that_expires(self, render):
+        credit = {"messages": 50, "granted_at": "2026-11-03T00:00:00Z", "expires_at": "2027-02-01T00:00:00Z"}
+        credits = [{**credit, "id": "credit_1", "remaining": 0}, {**credit, "id": "credit_2", "remaining": 7}]
+
+        page = render("usage", credits=credits)
+
+        assert page.count("messages left") == 1
+        assert "7 of 50 messages left" in page
+        assert "Expire on 1 February 2027" in page
+        assert "Extra messages" not in render("usage", credits=[])
+
+
 class TestBilling:
     def show(self, render, **shown):
         usual = {"plans": PLANS, "subscription": SUBSCRIPTION, "invoices": [], "is_settling": False, "is_paid": False}

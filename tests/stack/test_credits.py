@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from sandbox import mail
-from tests.stack import crowd
+from tests.stack import crowd, surfer
 from tests.stack.stacks import Org, Running, eventually
 from tests.stack.test_admission import message
 
@@ -30,6 +30,8 @@ def test_an_org_at_its_limit_is_told_and_goes_on_with_credits(stack: Running) ->
     assert (credit["id"], credit["messages"], credit["remaining"]) == (json.loads(granted.stdout)["id"], 2, 2)
     assert credit["expires_at"] == f"{last_day + timedelta(days=1)}T00:00:00Z"
     assert org.bots() == [("Charles", "running")]
+    page = surfer.Surfer(org).see("/usage").text
+    assert "2 of 2 messages left" in page
     answers = [org.send(f"more_{number}") for number in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert [answer.json()["credits_remaining"] for answer in answers] == [1, 0, 0]
