@@ -36,6 +36,14 @@ UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 HEXADECIMAL = "[0-9a-f]{32}"
 REPLY = f"{UUID}|{HEXADECIMAL}"  # what answers are addressed to
 OURS = re.escape(rpc_wire.EXCHANGE)
+# What a queue of another service may hold, whose service may be gone for good: without a bound it would fill the disk,
+# and RabbitMQ would then let nobody publish. (Of a stream, RabbitMQ reads only the bytes.)
+QUEUE_BOUNDS = {
+    "max-length": 100_000,
+    "max-length-bytes": 256 * 1024**2,
+    "expires": 7 * 86_400_000,  # milliseconds in which nobody takes from it
+}
+DROP_OLDEST = {"overflow": "drop-head"}  # or a queue that is full would refuse what we publish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +97,7 @@ def of_foreign_caller(account: Account, *, may_call: Sequence[str], may_hear: Se
         **_user(account, rights),
         "exchanges": [_exchange(account.vhost, name) for name in (rpc_wire.EXCHANGE, exchange, *heard)],
         "bindings": [_binding(account.vhost, exchange, method) for method in may_call],
+        "policies": [_bounds(account)],
     }
 
 
@@ -212,3 +221,10 @@ def _exchange(vhost: str, name: str) -> Document:
 def _binding(vhost: str, source: str, method: str) -> Document:
     way = {"source": source, "destination": rpc_wire.EXCHANGE, "destination_type": "exchange"}
     return {**way, "vhost": vhost, "routing_key": method, "arguments": {}}
+
+
+def _bounds(account: Account) -> Document:
+    """A policy for all queues that the user may make and keep; those of answers go with its connection."""
+    shape = {"pattern": rf"^(evt-.+--{account.name}\.|{account.name}\.)", "apply-to": "queues", "priority": 10}
+    name, bounds = f"bounds of {account.name}", {**QUEUE_BOUNDS, **DROP_OLDEST}
+    return {"vhost": account.vhost, "name": name, **shape, "definition": bounds}

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ops import consumers, exits, findings, limits, looks, processes, rabbitmq, reach, sights
+from ops import settings as ops_settings
 from ops.findings import Finding
 from ops.looks import Away
 from services.gateway import settings as gateway_settings
@@ -62,7 +63,7 @@ def status(services: Collection[str], as_json: bool) -> int:
 def _findings() -> Iterable[Finding]:
     homes = _homes(processes.SERVICES)
     amqp_uri = reach.common().amqp_uri
-    url = config.load(gateway_settings.Settings, reach.environment()).public_url
+    url = _gateway_url()
     links = consumers.links(processes.SERVICES)
     asked: dict[Any, Callable[[], Any]] = {name: partial(sights.look, home, name) for name, home in homes.items()}
     asked |= {link: partial(consumers.look_at_queues, amqp_uri, link) for link in links}
@@ -84,6 +85,13 @@ def _findings() -> Iterable[Finding]:
     yield from findings.of_jobs(by_service)
     yield from findings.of_clocks(by_service)
     yield from findings.of_migrations(by_service)
+
+
+def _gateway_url() -> str:
+    """Not always the one that clients know: to there the way may lead through what is ill."""
+    given = reach.environment()
+    own: str = config.load(ops_settings.CommandLineSettings, given).gateway_url
+    return own.rstrip("/") or config.load_one(gateway_settings.Settings, "public_url", given)
 
 
 def _homes(services: Iterable[str]) -> dict[str, database.Database]:

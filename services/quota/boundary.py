@@ -146,7 +146,7 @@ def notice_stream(org_id: str) -> str:
 
 
 def not_ready() -> errors.Unavailable:
-    return errors.Unavailable("org_not_ready", "This org is being set up; try again in a moment.")
+    return errors.Unavailable("org_not_ready", "This organization is being set up; try again in a moment.")
 
 
 def _page(row: Any) -> Page:

@@ -261,12 +261,13 @@ def _own_items(caller: context.Actor, items: list[dict[str, Any]]) -> list[admis
 
 
 def _own_item(caller: context.Actor, item: dict[str, Any]) -> admissions.Item:
-    message_id, bot_id, org_id = item.get("message_id"), item.get("bot_id"), item.get("org_id", caller.org_id)
-    if item.keys() - {"message_id", "bot_id", "org_id"} or not all(map(_is_id, (message_id, bot_id, org_id or "-"))):
+    ids = {"message_id": None, "bot_id": None, **item}
+    if ids.keys() - {"message_id", "bot_id", "org_id"} or not all(map(_is_id, ids.values())):
         raise errors.Invalid(
             "invalid_items", "A message has message_id, bot_id and org_id: 1 to 64 letters, digits, _ and - each."
         )
-    return admissions.Item(message_id=message_id, bot_id=bot_id, actor=replace(caller, org_id=org_id))  # type: ignore[arg-type]
+    actor = replace(caller, org_id=item.get("org_id", caller.org_id))
+    return admissions.Item(message_id=item["message_id"], bot_id=item["bot_id"], actor=actor)
 
 
 def _is_id(value: Any) -> bool:

@@ -124,6 +124,7 @@ class Door(nameko.rpc.Rpc):  # type: ignore[misc]
     def setup(self) -> None:
         super().setup()
         self._arguments = Arguments(self.method_name, getattr(self.container.service_cls, self.method_name))
+        metrics.expect_rpc(f"{self.container.service_name}.{self.method_name}")
 
     def handle_message(self, body: dict[str, Any], message: amqp.Message) -> None:
         """

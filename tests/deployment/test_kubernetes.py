@@ -154,7 +154,8 @@ class TestEachProcess:
 
         assert ports["health"] == given(workload)["CHATNESS_HEALTH_PORT"]
         assert {one["port"] for one in asked.values()} == {"health"}
-        assert [one["path"] for one in asked.values()] == ["/livez", "/readyz", "/livez"]
+        ready = "/readyz?part=running" if workload["metadata"]["name"] == "gateway" else "/readyz"
+        assert [one["path"] for one in asked.values()] == ["/livez", ready, "/livez"]
 
     @pytest.mark.parametrize("workload", named("Deployment"))
     def test_is_replaced_one_by_one_and_never_missing(self, workload):

@@ -3,7 +3,7 @@
 import flask
 import pytest
 
-from services.gateway.pages import bots, consequences, shell
+from services.gateway.pages import bots, consequences, secrets, shell
 from shared import context
 from tests.gateway import examples
 
@@ -47,6 +47,7 @@ SUBSCRIPTION = {
     "pending_checkout": None,
     "payment_problem": None,
 }
+FALLEN_BACK = {**SUBSCRIPTION, "plan": "free", "status": "unpaid", "payment_problem": OWED}
 BOTS = [
     {"id": "bot_1", "name": "first", "state": "stopped", "pause_reasons": [], "created_at": "2026-11-03T00:00:00Z"},
     {
@@ -69,7 +70,7 @@ def render(site):
                 org={"name": "Engines"},
                 usage=usage,
             )
-            return flask.render_template(f"pages/{template}.html", form=bots.Named(), usage=usage, **shown)
+            return flask.render_template(f"pages/{template}.html", usage=usage, **{"form": bots.Named(), **shown})
 
     return rendered
 
@@ -113,11 +114,70 @@ class TestHome:
         assert 'href="https://pay.example/in_1"' in page
         assert 'href="https://pay.example/cs_1"' in page
 
+    def test_does_not_promise_what_is_over_once_the_grace_period_is(self, render):
+        page = render("home", bots=BOTS, subscription=FALLEN_BACK, more_after=None)
+
+        assert "has fallen back to Free limits" in page
+        assert "is kept until" not in page
+        assert "choose a larger plan" not in page
+
     def test_waits_with_a_new_org_until_quota_knows_it(self, render):
         page = render("home", usage=None, bots=[], subscription=None, more_after=None)
 
         assert "being set up" in page
         assert "not known now" in page
+
+    def test_counts_the_bots_only_where_all_of_them_are_shown(self, render):
+        usage = {**USAGE, "blocked": False}
+        whole, first, last = (
+            render("home", usage=usage, bots=BOTS, subscription=None, more_after=more, after=after)
+            for more, after in ((None, ""), ("bot_9", ""), (None, "bot_9"))
+        )
+
+        assert "1 of 3 bots in use" in whole
+        assert "Back to the first" not in whole + first
+        for part in (first, last):
+            assert "Room for 3 bots" in part
+            assert "in use" not in part
+        assert 'href="/">Back to the first' in last
+
+    def test_does_not_call_the_page_after_the_last_bot_the_first_one(self, render):
+        page = render("home", bots=[], subscription=None, more_after=None, after="bot_9")
+
+        assert "No bot yet" not in page
+        assert 'href="/">Back to the first' in page
+
+    @pytest.mark.parametrize(
+        "state, made, resumed",
+        [
+            ("running", "Ada is running.", "Running again."),
+            ("stopped", "Ada is made. It runs as soon as", "Resumed. It runs as soon as there are messages left."),
+            ("paused", "Ada is made.", "Resumed, and paused again since."),
+        ],
+    )
+    def test_says_of_a_bot_what_it_does(self, state, made, resumed):
+        bot = {"name": "Ada", "state": state}
+
+        assert bots.created(bot).startswith(made)
+        assert bots.resumed(bot) == resumed
+
+
+MEMBERS = [{"account_id": "acc_2", "name": "Bob"}]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "made_by, members, maker",
+        [
+            ("acc_1", None, "you"),
+            ("acc_2", MEMBERS, "Bob"),
+            ("acc_3", MEMBERS, "a former member"),
+            ("acc_3", MEMBERS * secrets.MOST_MEMBERS, "another member"),
+            ("acc_2", None, ""),
+        ],
+    )
+    def test_name_who_made_them(self, made_by, members, maker):
+        assert secrets.maker(made_by, own_id="acc_1", members=members) == maker
 
 
 class TestUsage:
@@ -145,6 +205,22 @@ class TestBilling:
         assert "Payment overdue" in page
         assert 'href="https://pay.example/in_1"' in page
 
+    def test_offers_to_pay_or_leave_and_no_plan_once_it_has_fallen_back(self, render):
+        page = self.show(render, subscription=FALLEN_BACK)
+
+        assert "Paying brings Growth and its bots back" in page
+        assert "Once it is paid" in page
+        assert 'action="/billing/portal"' in page
+        assert 'href="/billing/change?plan=free"' in page
+        for untrue in ("is kept until", "Paid until", "<dt>Price", "Upgrade"):
+            assert untrue not in page
+
+    def test_offers_no_other_plan_while_an_invoice_is_open(self, render):
+        page = self.show(render, subscription={**SUBSCRIPTION, "status": "past_due", "payment_problem": OWED})
+
+        assert "Once the open invoice is paid, the plan can be changed" in page
+        assert "Upgrade" not in page
+
     def test_says_that_a_payment_is_being_confirmed(self, render):
         assert "Your payment is being confirmed" in self.show(render, is_settling=True)
 
@@ -155,6 +231,15 @@ class TestBilling:
 
         assert "Your plan changes to Starter on 3 December 2026" in page
         assert "Keep Growth" in page
+
+    def test_points_to_the_way_out_while_a_change_is_scheduled(self, render):
+        coming = {"plan": "free", "takes_effect_at": "2026-12-03T00:00:00Z"}
+
+        page = self.show(render, subscription={**SUBSCRIPTION, "scheduled_change": coming})
+
+        assert '<a href="#scheduled">Keep Starter</a>' in page
+        assert 'id="scheduled"' in page
+        assert 'href="/billing/change' not in page
 
     def test_is_there_without_stripe_and_without_resets(self, render):
         page = self.show(render, invoices=None)
@@ -214,6 +299,13 @@ class TestAccount:
         page = render("account/billing", role="member", subscription=None, plan=None)
 
         assert "seen and changed by its owner alone" in page
+
+    def test_calls_no_price_or_paid_period_its_own_once_the_org_has_fallen_back(self, render):
+        page = render("account/billing", subscription=FALLEN_BACK, plan=PLANS[0])
+
+        assert "A payment is overdue" in page
+        assert "$0" not in page
+        assert "paid period" not in page
 
     def test_shows_a_member_the_orgs_name_and_no_form(self, render):
         page = render("account/org", role="member", org={"name": "Engines"}, members=[], most=100)

@@ -118,7 +118,9 @@ class TestAdmitMessages:
             [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1", "deadline": 1.0}],
             [{"message_id": "msg 1", "bot_id": "bot_1", "org_id": "org_1"}],
             [{"message_id": "msg_1", "bot_id": ["bot_1"], "org_id": "org_1"}],
-            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": None}, {}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": None}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": {}}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1"}, {}],
             [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1"}] * 257,
         ],
     )

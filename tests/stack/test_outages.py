@@ -100,6 +100,9 @@ class TestWithoutRabbitMQ:
             private.rabbitmq.kill()
             for ask in ROUTES.values():
                 assert_away(ask(org))
+            gateway = private.stack.processes["gateway"]
+            eventually(lambda: figures.ask(gateway, "/readyz").status_code == 503, "the gateway does not say so")
+            assert figures.ask(gateway, "/readyz?part=running").status_code == 200  # it answers, as we saw
             private.rabbitmq.start()
 
             eventually(lambda: works(org, "msg_after_rabbitmq"), "it did not recover", seconds=RECOVERY_SECONDS)

@@ -52,6 +52,15 @@ def general() -> Any:
     return forms.answer("pages/account/general.html", form, account=account, sessions=sessions)
 
 
+@pages.view("/account/password-link", permission="account:manage", methods=["POST"])
+def mail_password_link() -> Any:
+    """To the account's own address, which nobody who is signed in need type."""
+    email = g.services.accounts.get_account()["email"]
+    with forms.Flashed(f"A mail with the link is on its way to {email}. At most three go out in an hour."):
+        g.services.accounts.request_password_reset(command_id=forms.command_id(), email=email)
+    return views.see_other("/account")
+
+
 @pages.view("/account/sessions/<session_id>/end", permission="account:manage", methods=["POST"])
 def end_session(session_id: str) -> Any:
     with forms.Flashed("That session is ended."):

@@ -83,7 +83,9 @@ def _preview_page(form: Change, plan: str, at: str | None) -> Any:
         with form.refusals():
             preview = g.services.billing.with_timeout(routing.remaining_seconds()).preview(plan=plan, at=at)
     bots = g.services.quota.list_bots(limit=MOST_BOTS)
-    effects = preview and consequences.of(limits=preview["limits"], when=preview["at"], usage=usage, bots=bots)
+    effects = preview and consequences.of(
+        limits=preview["limits"], effective_at=preview["effective_at"], usage=usage, bots=bots
+    )
     return forms.answer(
         "pages/billing/change.html",
         form,
