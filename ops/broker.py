@@ -36,8 +36,8 @@ UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 HEXADECIMAL = "[0-9a-f]{32}"
 REPLY = f"{UUID}|{HEXADECIMAL}"  # what answers are addressed to
 OURS = re.escape(rpc_wire.EXCHANGE)
-# What a queue of another service may hold, whose service may be gone for good: without a bound it would fill the disk,
-# and RabbitMQ would then let nobody publish. (Of a stream, RabbitMQ reads only the bytes.)
+# What a queue of another service may hold, whose service may be gone for good: without a bound it would fill the
+# disk, and RabbitMQ would then let nobody publish. (Of a stream, RabbitMQ reads only the bytes.)
 QUEUE_BOUNDS = {
     "max-length": 100_000,
     "max-length-bytes": 256 * 1024**2,

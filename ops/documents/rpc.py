@@ -34,8 +34,8 @@ rabbitmqctl import_definitions bot-runtime.json
 The user's name is yours: the actor of all that you do, in our events and in what customers see of them. With it comes
 an exchange, `nameko-rpc.<name>`, on which you call and are answered; that it is yours tells us who calls. You may
 make queues that are named `<name>.…`, and those that nameko makes for a service of that name. Each of these holds the
-last {broker.QUEUE_BOUNDS["max-length"]} messages or {MEBIBYTES} MiB, and goes when nobody takes from it for {DAYS} days: what it no longer
-has, `read_log` gives you.
+last {broker.QUEUE_BOUNDS["max-length"]} messages or {MEBIBYTES} MiB, and goes when nobody takes from it
+for {DAYS} days: what it no longer has, `read_log` gives you.
 
 nameko's client takes the exchange as a setting:
 

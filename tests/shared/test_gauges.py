@@ -122,7 +122,9 @@ class TestOfTheWay:
 
 
 DISCARD = """
-    INSERT INTO discarded (producer, position, stream, version, event_id, name, reason, actor, discarded_at, replay_id)
+    INSERT INTO discarded (
+        producer, position, stream, version, event_id, name, reason, actor, discarded_at, replay_id
+    )
     SELECT 'counting', n, 'counter-org_1', n, 'evt_' || n, 'n', 'r', 'ada', now(), CASE WHEN n = 3 THEN 1 END
     FROM generate_series(1, 3) AS n
 """
