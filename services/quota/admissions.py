@@ -44,6 +44,8 @@ class Message:
     generation: int
     used: int
     message_limit: int
+    credit_id: str
+    credits_remaining: int
     recorded_at: datetime
     refunded_at: None = None
 
@@ -92,6 +94,7 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons
         raise errors.NotFound("unknown_bot", "There is no such bot.")
     if reasons:
         raise errors.Conflict("bot_paused", "This bot is paused.", {"pause_reasons": sorted(reasons)})
+    credit_id = page.month.next_credit
     try:
         page.add(ledger.admit(page.month, message_id=item.message_id, bot_id=item.bot_id))
     except errors.LimitReached as refusal:
@@ -107,6 +110,8 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons
         generation=page.month.generation,
         used=page.month.used,
         message_limit=page.month.limit,
+        credit_id=credit_id,
+        credits_remaining=page.month.credits_remaining,
         recorded_at=database.now(session),
     )
 

@@ -14,9 +14,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, Text
 
-from services.quota import ledger, models
+from services.quota import credits, ledger, models
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
-from shared import bulk, database, errors, events, store, tables
+from shared import bulk, clock, database, errors, events, store, tables
 
 UNFOLDED: store.Aggregate[None] = store.Aggregate(
     catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
@@ -59,6 +59,7 @@ def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     pages = {row.org_id: _page(row) for row in rows}
     for page in pages.values():
         page.add(ledger.turn(page.month, period=period_of(now)))
+        page.add(ledger.expire(page.month, at=now))
     return pages
 
 
@@ -89,6 +90,8 @@ _NEW = {
     "generation": 0,
     "used": 0,
     "stopped": False,
+    "threshold": 0,
+    "credits": [],
     "ledger_version": 0,
     "ledger_hash": events.GENESIS,
 }
@@ -157,8 +160,20 @@ def _page(row: Any) -> Page:
         generation=row.generation,
         used=row.used,
         stopped=row.stopped,
+        threshold=row.threshold,
+        credits=tuple(_credit(credit) for credit in row.credits),
     )
     return Page(month, row.bot_limit, row.ledger_version, row.ledger_hash)
+
+
+def _credit(kept: dict[str, Any]) -> credits.Credit:
+    moments = {name: clock.parse(kept[name]) for name in ("granted_at", "expires_at")}
+    return credits.Credit(**{**kept, **moments})
+
+
+def _kept(credit: credits.Credit) -> dict[str, Any]:
+    moments = {name: clock.rfc3339(getattr(credit, name)) for name in ("granted_at", "expires_at")}
+    return {**vars(credit), **moments}
 
 
 def _link_ledger(session: Session, page: Page) -> list[events.Recorded]:
@@ -198,6 +213,8 @@ def _row(page: Page) -> dict[str, object]:
         "generation": page.month.generation,
         "used": page.month.used,
         "stopped": page.month.stopped,
+        "threshold": page.month.threshold,
+        "credits": [_kept(credit) for credit in page.month.credits],
         "ledger_version": page.ledger_version,
         "ledger_hash": page.ledger_hash,
     }

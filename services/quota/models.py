@@ -1,8 +1,10 @@
 """The org's row, which every quota transaction locks first; the messages that were admitted; the bots as shown."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import MetaData
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared import tables
@@ -22,6 +24,8 @@ class Org(State):
     """
     quota's consistency boundary: the open month's state, so that a decision costs the same however full it is.
 
+    :param threshold: the highest that was told of this month and limit, in percent
+    :param credits: those that have not expired, the first to expire first
     :param ledger_version: with `ledger_hash`, the head of the open month's stream
     """
 
@@ -37,12 +41,19 @@ class Org(State):
     generation: Mapped[int]
     used: Mapped[int]
     stopped: Mapped[bool]
+    threshold: Mapped[int]
+    credits: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     ledger_version: Mapped[int]
     ledger_hash: Mapped[bytes]
 
 
 class Message(State):
-    """An admission, by the id that the caller gave: asked again, it gets this answer. Kept for three months."""
+    """
+    An admission, by the id that the caller gave: asked again, it gets this answer. Kept for three months.
+
+    :param credit_id: the credit that it was taken from; empty: from the plan's own messages
+    :param credits_remaining: how many messages credits had after it
+    """
 
     __tablename__ = "messages"
 
@@ -53,6 +64,8 @@ class Message(State):
     generation: Mapped[int]
     used: Mapped[int]
     message_limit: Mapped[int]
+    credit_id: Mapped[str]
+    credits_remaining: Mapped[int]
     recorded_at: Mapped[datetime]
     refunded_at: Mapped[datetime | None]
 

@@ -137,6 +137,19 @@ class QuotaService(doors.Service):
         return {**projections.usage(page.month), "bot_limit": page.bot_limit}
 
     @doors.query("usage:read")
+    def list_credits(self, session: Session) -> list[dict[str, Any]]:
+        """
+        The extra messages that operations granted the org and that have not expired, in the order in which they are
+        spent: the one that expires first.
+
+        :returns: of each `{"id", "messages", "remaining", "granted_at", "expires_at"}`
+        :raises Unavailable: `org_not_ready` for an org of which quota has not heard, yet or ever
+        """
+        page = boundary.open_page(session, self.actor.org_id)
+        boundary.write(session, [page])
+        return [projections.credit(credit) for credit in page.month.credits]
+
+    @doors.query("usage:read")
     def get_subscription_version(self, session: Session) -> int:
         """
         Which version of the subscription quota counts by: a look without a lock, for whoever waits for it.

@@ -88,6 +88,22 @@ class TestHome:
         assert "Your plan has no room for it" in owners
         assert "100% of the month" in owners
 
+    @pytest.mark.parametrize(
+        "used, credits_left, said",
+        [
+            (159, 0, None),
+            (160, 0, "At least 80% of this month's messages are used."),
+            (200, 7, "Your bots run on 7 extra messages, then they stop until 1 December 2026."),
+        ],
+    )
+    def test_says_when_much_of_the_plan_is_used_and_whether_bots_run_on(self, render, used, credits_left, said):
+        usage = {**USAGE, "used": used, "credits_remaining": credits_left, "remaining": 200 - used + credits_left}
+
+        page = render("home", usage={**usage, "blocked": False}, bots=[], subscription=None, more_after=None)
+
+        assert ("notice-warning" in page) == (said is not None)
+        assert (said or "") in page
+
     def test_shows_where_to_pay_what_is_owed_and_where_checkout_waits(self, render):
         pending = {"plan": "growth", "checkout_url": "https://pay.example/cs_1", "expires_at": OWED["since"]}
         subscription = {**SUBSCRIPTION, "payment_problem": OWED, "pending_checkout": pending}
@@ -162,6 +178,19 @@ class TestSecrets:
     )
     def test_name_who_made_them(self, made_by, members, maker):
         assert secrets.maker(made_by, own_id="acc_1", members=members) == maker
+
+
+class TestUsage:
+    def test_shows_what_is_left_of_each_credit_and_when_that_expires(self, render):
+        credit = {"messages": 50, "granted_at": "2026-11-03T00:00:00Z", "expires_at": "2027-02-01T00:00:00Z"}
+        credits = [{**credit, "id": "credit_1", "remaining": 0}, {**credit, "id": "credit_2", "remaining": 7}]
+
+        page = render("usage", credits=credits)
+
+        assert page.count("messages left") == 1
+        assert "7 of 50 messages left" in page
+        assert "Expire on 1 February 2027" in page
+        assert "Extra messages" not in render("usage", credits=[])
 
 
 class TestBilling:

@@ -273,7 +273,7 @@ class TestTheClock:
         worker.turn_months(quota.database)
 
         assert quota.ask("get_bot", bot_id=bot_id)["state"] == "running"
-        assert told(quota) == ["BotsStopped", "BotsRestarted"]
+        assert told(quota) == [*["UsageThresholdReached"] * 2, "BotsStopped", "BotsRestarted"]
 
 
 class TestOnSubscriptionChanged:

@@ -143,4 +143,6 @@ def delete_bot(bot_id: str) -> Any:
 
 @pages.view("/usage", permission="usage:read")
 def show_usage() -> str:
-    return flask.render_template("pages/usage.html", usage=shell.usage())
+    usage = shell.usage()
+    credits = g.services.quota.list_credits() if usage["credits_remaining"] else []
+    return flask.render_template("pages/usage.html", usage=usage, credits=credits)
