@@ -55,7 +55,7 @@ def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     rows = session.scalars(wanted.with_for_update(), execution_options={"populate_existing": True}).all()
     # Only now: whoever waited for the lock must not decide by the time at which it began to wait.
     now = database.set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
-    pages = {row.org_id: _page(row) for row in rows}
+    pages = {row.org_id: page_of(row) for row in rows}
     for page in pages.values():
         page.add(ledger.turn(page.month, period=period_of(now)))
     return pages
@@ -98,7 +98,7 @@ def write(session: Session, pages: Iterable[Page]) -> None:
             _append(session, notice_stream(page.month.org_id), notices)
         page.facts = []
     if changed:
-        _save(session, changed)
+        save(session, changed)
 
 
 def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
@@ -131,7 +131,7 @@ def not_ready() -> errors.Unavailable:
     return errors.Unavailable("org_not_ready", "This org is being set up; try again in a moment.")
 
 
-def _page(row: models.Org) -> Page:
+def page_of(row: models.Org) -> Page:
     month = ledger.Month(
         org_id=row.org_id,
         period=row.period,
@@ -210,7 +210,7 @@ _SAVE = text(
 ).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items()))
 
 
-def _save(session: Session, pages: list[Page]) -> None:
+def save(session: Session, pages: list[Page]) -> None:
     rows = [
         {
             "org_id": page.month.org_id,
