@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
-from shared import bulk, clock, events, failpoints, store, tables
+from shared import bulk, clock, events, store, tables
 
 ROWS_AT_ONCE = 1000
 
@@ -61,7 +61,6 @@ def write(session: Session, head: Head, path: Path) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     _settle(path.parent)
-    failpoints.reach("archive.written")
 
 
 def read(path: Path, head: Head) -> Iterator[events.Recorded]:
@@ -97,8 +96,8 @@ def drop(session: Session, head: Head, path: Path, *, actor: str) -> int:
 
     :raises IntegrityError: by PostgreSQL's own rule, if the stream does not end at this head
     """
-    session.execute(text("SET LOCAL statement_timeout TO 0"))
     given = {"file": path.name, "sum": sum_of(path), "actor": actor, **vars(head)}
+    session.execute(text("SET LOCAL statement_timeout TO 0"))
     dropped: int = session.scalars(_DROP, given).one()
     return dropped
 
@@ -107,10 +106,13 @@ def restore(session: Session, head: Head, path: Path) -> int:
     """
     Put an archived stream's events back into the table; gives how many. Nothing is put back of a file that is unfit.
 
-    :raises Unfit: if the file is not the whole stream
+    :raises Unfit: if the file is not the whole stream, or the stream is not archived, or erased by now
     """
     session.execute(text("SET LOCAL statement_timeout TO 0"))
-    store.lock(session, head.stream)
+    locked = select(tables.Stream).where(tables.Stream.stream == head.stream).with_for_update()
+    row = session.scalar(locked, execution_options={"populate_existing": True})
+    if row is None or row.archived_at is None or row.erased_at is not None:
+        raise Unfit(f"{head.stream} is not archived")
     found = read(path, head)
     restored = 0
     while batch := list(islice(found, ROWS_AT_ONCE)):

@@ -75,3 +75,62 @@ def check(org_id: str, *, mend: bool, reason: str, by: str, execute: bool, as_js
         raise click.UsageError("--repair --execute needs a --reason")
     order = months.Order(org_id=org_id, mend=mend, execute=execute, actor=options.operator(by), reason=reason)
     options.run(months.run, order, as_json=as_json)
+
+
+@quota.group("archive", invoke_without_command=True)
+@click.option("--before", default="", metavar="MONTH", callback=_period, help="Months before this one.")
+@click.option("--to", "folder", type=_FOLDER, metavar="DIR", help="The folder to write the files to.")
+@options.by
+@options.execute
+@options.as_json
+@click.pass_context
+def archive(
+    context: click.Context, *, before: str, folder: Path | None, by: str, execute: bool, as_json: bool
+) -> None:
+    """
+    Move the events of old months from the table to compressed files, one by org and month.
+
+    Each file is read again, up to the hash that its stream ends with, before its events are dropped. What stays is
+    the stream's head, so that the file can be proven at any time. It may be stopped and begun again at any moment.
+    Months that are open, or whose message ids are still remembered, stay where they are.
+
+    Exit codes: 0 done; 1 a month could not be archived; 3 no such folder; 5 months that must stay; 75 the database
+    is away.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not before or folder is None:
+        raise click.UsageError("say which months with --before, and where to with --to")
+    from ops.quota import archive as files
+
+    options.run(files.archive, folder, before=before, execute=execute, actor=options.operator(by), as_json=as_json)
+
+
+@archive.command("verify")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@options.as_json
+def verify(folder: Path, as_json: bool) -> None:
+    """
+    Prove every archived month's file by the head of its stream; code 1 if one is missing or not whole.
+    """
+    from ops.quota import archive as files
+
+    options.run(files.verify, folder, as_json=as_json)
+
+
+@archive.command("restore")
+@click.argument("org_id", metavar="ORG")
+@click.option("--period", required=True, metavar="MONTH", callback=_period, help="Which month.")
+@click.option("--from", "folder", required=True, type=_FOLDER, metavar="DIR", help="Where its file is.")
+@options.execute
+@options.as_json
+def restore(org_id: str, period: str, folder: Path, *, execute: bool, as_json: bool) -> None:
+    """
+    Put an archived month's events back into the table, if its file is whole. The file stays.
+
+    Exit codes: 0 done; 3 no such org or month; 5 it is not archived, or its file does not fit; 75 the database is
+    away.
+    """
+    from ops.quota import archive as files
+
+    options.run(files.restore, folder, org_id, period, execute=execute, as_json=as_json)

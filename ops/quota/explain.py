@@ -42,9 +42,8 @@ def run(question: Question, *, as_json: bool) -> int:
         if question.message_id:
             return _explain_message(session, question, streams, as_json)
         period = question.period or _open_period(session, question.org_id, streams)
-        if period not in streams:
-            raise exits.NotThere(f"{question.org_id} has no month {period}; it has {', '.join(streams)}")
-        return _explain_month(session, question, period, streams[period], as_json)
+        head = ledgers.one_of(streams, question.org_id, period)
+        return _explain_month(session, question, period, head, as_json)
 
 
 def _open_period(session: Session, org_id: str, streams: ledgers.Streams) -> str:
@@ -79,7 +78,7 @@ def _own_events(session: Session, question: Question, head: tables.Stream) -> It
 
 def _from_file(path: Path, head: tables.Stream) -> Iterator[events.Recorded]:
     try:
-        yield from archiving.read(path, ledgers.head_of(head))
+        yield from archiving.read(path, archiving.head_of(head))
     except archiving.Unfit as error:
         raise exits.Refused(str(error)) from error
 
@@ -143,9 +142,7 @@ def _explain_message(session: Session, question: Question, streams: ledgers.Stre
     asked = [question.period] if question.period else sorted(streams, reverse=True)
     passed_over: list[str] = []
     for period in asked:
-        head = streams.get(period)
-        if head is None:
-            raise exits.NotThere(f"{question.org_id} has no month {period}; it has {', '.join(streams)}")
+        head = ledgers.one_of(streams, question.org_id, period)
         if head.archived_at is not None and question.archive is None and not question.period:
             passed_over.append(period)
             continue

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ops import exits
 from services.quota import boundary, ledger, models
 from services.quota.events import CATALOGUE
-from shared import archiving, database, events, personal, store, tables
+from shared import database, events, personal, store, tables
 
 ROWS_AT_ONCE = 1000
 PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -101,6 +101,13 @@ def known_streams(session: Session, org_id: str) -> Streams:
     return streams
 
 
+def one_of(streams: Streams, org_id: str, period: str) -> tables.Stream:
+    """:raises NotThere: for a month that the org does not have"""
+    if period not in streams:
+        raise exits.NotThere(f"{org_id} has no month {period}; it has {', '.join(streams)}")
+    return streams[period]
+
+
 def recorded(session: Session, stream: str) -> Iterator[events.Recorded]:
     wanted = select(*tables.Event.__table__.columns).where(tables.Event.stream == stream)
     ordered = wanted.order_by(tables.Event.version)
@@ -148,10 +155,6 @@ def archived(session: Session, head: tables.Stream) -> tables.Archive:
     if row is None:
         raise exits.Refused(f"{head.stream} is archived, and it is not written down where: chatness events verify")
     return row
-
-
-def head_of(head: tables.Stream) -> archiving.Head:
-    return archiving.head_of(head)
 
 
 def fact_of(event: events.Recorded) -> Any:
