@@ -24,7 +24,14 @@ from shared import consumer, rpc_wire
 Document = dict[str, Any]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-RESERVED = frozenset({*access.OUR_SERVICES, "chatness", "client", "guest", "operator"})
+RESERVED = frozenset({*access.OUR_SERVICES, "chatness", "client", "guest", "nameko", "operator", "rpc"})
+RESERVED_BEGINNINGS = (
+    "amq",
+    "dead-letters",
+    "evt-",
+    "nameko-",
+    "rpc-",
+)  # of queues and exchanges that are not its own
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 HEXADECIMAL = "[0-9a-f]{32}"
 REPLY = f"{UUID}|{HEXADECIMAL}"  # what answers are addressed to
@@ -123,7 +130,7 @@ def check_foreign_caller(name: str, *, may_call: Iterable[str], may_hear: Iterab
     """:raises ValueError: for a name that is one of ours, and for what no other service may call or hear"""
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: a small letter, then up to 39 small letters, digits and hyphens")
-    if name in RESERVED:
+    if name in RESERVED or name.startswith(RESERVED_BEGINNINGS):
         raise ValueError(f"{name!r} is a name of ours; call it otherwise")
     _check_known("call", may_call, [door.name for door in rpc_doors.all_doors() if door.is_for_others])
     _check_known("hear", may_hear, rpc_doors.public_events())

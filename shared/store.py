@@ -149,10 +149,20 @@ def link(
     return links
 
 
-def insert_events(session: Session, added: Sequence[events.Recorded], catalogue: events.Catalogue) -> None:
-    """One statement for the events, one for those of them that are public; only these wake the worker."""
+def insert_events(
+    session: Session,
+    added: Sequence[events.Recorded],
+    catalogue: events.Catalogue,
+    *,
+    along: Sequence[bulk.Statement] = (),
+) -> None:
+    """
+    One statement for the events, one for those of them that are public; only these wake the worker.
+
+    :param along: what goes to the server with the events
+    """
     refuse_effect(session, "append an event")
-    bulk.insert(session, tables.Event, [vars(event) for event in added])
+    bulk.run(session, bulk.insert(tables.Event, [vars(event) for event in added]), *along)
     public = [event for event in added if event.name in catalogue.public]
     if public:
         session.execute(

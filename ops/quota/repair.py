@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ops.quota import ledgers
 from services.quota import boundary, models
-from shared import database, tables
+from shared import bulk, database, tables
 
 
 class CannotMend(Exception):
@@ -30,7 +30,7 @@ def mend(home: database.Database, org_id: str, *, actor: str, reason: str) -> li
         page = _folded(session, row)
         found = ledgers.differing(boundary.page_of(row), page)
         if found:
-            boundary.save(session, [page])
+            bulk.run(session, bulk.update(models.Org, [boundary.row_of(page)]))
             _note(session, org_id, found, actor, reason)
     return list(found)
 

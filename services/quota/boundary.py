@@ -7,15 +7,16 @@ A `Page` is one org within a transaction: rules give facts, `add` folds them, `w
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
-from sqlalchemy.types import ARRAY, BigInteger, Boolean, LargeBinary, Text
+from sqlalchemy.types import ARRAY, Text
 
 from services.quota import ledger, models
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
-from shared import bulk, database, errors, events, store
+from shared import bulk, database, errors, events, store, tables
 
 UNFOLDED: store.Aggregate[None] = store.Aggregate(
     catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
@@ -51,14 +52,22 @@ def open_page(session: Session, org_id: str) -> Page:
 
 def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     """Lock the orgs that are known, read the database's clock, and turn each month that is over."""
-    wanted = select(models.Org).where(models.Org.org_id.in_(sorted(org_ids))).order_by(models.Org.org_id)
-    rows = session.scalars(wanted.with_for_update(), execution_options={"populate_existing": True}).all()
-    # Only now: whoever waited for the lock must not decide by the time at which it began to wait.
-    now = database.set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
+    rows = session.execute(_LOCK, {"org_ids": sorted(org_ids)}).all()
+    if not rows:
+        return {}
+    now = database.set_now(session, max(row.locked_at for row in rows))
     pages = {row.org_id: page_of(row) for row in rows}
     for page in pages.values():
         page.add(ledger.turn(page.month, period=period_of(now)))
     return pages
+
+
+# The clock is read behind each row's lock, which is why these are taken in a part of their own: whoever waited must
+# not decide by the time at which it began to wait.
+_LOCK = text("""
+WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id FOR UPDATE)
+SELECT locked.*, clock_timestamp() AS locked_at FROM locked
+""").bindparams(bindparam("org_ids", type_=ARRAY(Text)))
 
 
 def found(session: Session, org_id: str) -> Page:
@@ -85,20 +94,30 @@ _NEW = {
 }
 
 
-def write(session: Session, pages: Iterable[Page]) -> None:
-    """Store what was decided: all ledgers in three statements, however many orgs, and the rare notices one by one."""
+def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) -> None:
+    """
+    Store what was decided: in one round trip, however many orgs, and the rare notices one by one.
+
+    :param messages: those that were admitted; each stands in a ledger of the pages
+    """
     changed = [page for page in pages if page.facts]
+    if not changed:
+        return
     recorded = [event for page in changed for event in _link_ledger(session, page)]
-    if recorded:
-        store.insert_events(session, recorded, CATALOGUE)
-        _move_streams(session, recorded)
+    heads = {
+        event.stream: {name: getattr(event, name) for name in ("stream", "version", "hash")} for event in recorded
+    }
+    along = [
+        bulk.upsert(tables.Stream, [*heads.values()]),
+        bulk.update(models.Org, [row_of(page) for page in changed]),
+        bulk.insert(models.Message, messages),
+    ]
+    store.insert_events(session, recorded, CATALOGUE, along=along)
     for page in changed:
         notices = [fact for fact in page.facts if not isinstance(fact, LEDGER)]
         if notices:
             _append(session, notice_stream(page.month.org_id), notices)
         page.facts = []
-    if changed:
-        save(session, changed)
 
 
 def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
@@ -108,10 +127,6 @@ def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts)
 
 def _append(session: Session, stream: str, facts: ledger.Facts) -> None:
     store.append(session, store.head(session, stream, UNFOLDED), UNFOLDED, facts)
-
-
-def insert_messages(session: Session, messages: list[dict[str, object]]) -> None:
-    bulk.insert(session, models.Message, messages)
 
 
 def period_of(moment: datetime) -> str:
@@ -131,7 +146,7 @@ def not_ready() -> errors.Unavailable:
     return errors.Unavailable("org_not_ready", "This org is being set up; try again in a moment.")
 
 
-def page_of(row: models.Org) -> Page:
+def page_of(row: Any) -> Page:
     month = ledger.Month(
         org_id=row.org_id,
         period=row.period,
@@ -166,66 +181,23 @@ def _period_before(page: Page, facts: Sequence[events.Event]) -> str:
     return "" if facts and isinstance(facts[0], PeriodOpened) else page.month.period
 
 
-_MOVE_STREAMS = text("""
-INSERT INTO streams (stream, version, hash)
-SELECT * FROM unnest(:streams, :versions, :hashes)
-ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash
-""").bindparams(
-    bindparam("streams", type_=ARRAY(Text)),
-    bindparam("versions", type_=ARRAY(BigInteger)),
-    bindparam("hashes", type_=ARRAY(LargeBinary)),
-)
+def _heads(recorded: Sequence[events.Recorded]) -> bulk.Rows:
+    last = {event.stream: event for event in recorded}
+    return [{"stream": stream, "version": event.version, "hash": event.hash} for stream, event in last.items()]
 
 
-def _move_streams(session: Session, recorded: list[events.Recorded]) -> None:
-    heads = {event.stream: event for event in recorded}
-    session.execute(
-        _MOVE_STREAMS,
-        {
-            "streams": list(heads),
-            "versions": [event.version for event in heads.values()],
-            "hashes": [event.hash for event in heads.values()],
-        },
-    )
-
-
-_COLUMNS = {
-    "org_id": Text,
-    "period": Text,
-    "plan": Text,
-    "message_limit": BigInteger,
-    "bot_limit": BigInteger,
-    "max_resets": BigInteger,
-    "subscription_version": BigInteger,
-    "generation": BigInteger,
-    "used": BigInteger,
-    "stopped": Boolean,
-    "ledger_version": BigInteger,
-    "ledger_hash": LargeBinary,
-}
-_SAVE = text(
-    f"UPDATE orgs SET {', '.join(f'{name} = fresh.{name}' for name in _COLUMNS if name != 'org_id')}"
-    f" FROM unnest({', '.join(f':{name}' for name in _COLUMNS)}) AS fresh ({', '.join(_COLUMNS)})"
-    " WHERE orgs.org_id = fresh.org_id"
-).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items()))
-
-
-def save(session: Session, pages: list[Page]) -> None:
-    rows = [
-        {
-            "org_id": page.month.org_id,
-            "period": page.month.period,
-            "plan": page.month.plan,
-            "message_limit": page.month.limit,
-            "bot_limit": page.bot_limit,
-            "max_resets": page.month.max_resets,
-            "subscription_version": page.month.subscription_version,
-            "generation": page.month.generation,
-            "used": page.month.used,
-            "stopped": page.month.stopped,
-            "ledger_version": page.ledger_version,
-            "ledger_hash": page.ledger_hash,
-        }
-        for page in pages
-    ]
-    session.execute(_SAVE, {name: [row[name] for row in rows] for name in _COLUMNS})
+def row_of(page: Page) -> dict[str, object]:
+    return {
+        "org_id": page.month.org_id,
+        "period": page.month.period,
+        "plan": page.month.plan,
+        "message_limit": page.month.limit,
+        "bot_limit": page.bot_limit,
+        "max_resets": page.month.max_resets,
+        "subscription_version": page.month.subscription_version,
+        "generation": page.month.generation,
+        "used": page.month.used,
+        "stopped": page.month.stopped,
+        "ledger_version": page.ledger_version,
+        "ledger_hash": page.ledger_hash,
+    }

@@ -174,6 +174,9 @@ class TestDefinitions:
         [
             ({"password": "short"}, "fewer than 16 characters"),
             ({"name": "quota"}, "is a name of ours"),
+            ({"name": "rpc"}, "is a name of ours"),
+            ({"name": "nameko-rpc"}, "is a name of ours"),
+            ({"name": "evt-secrets-secrets"}, "is a name of ours"),
             ({"name": "Mailer"}, "is no name"),
             ({"name": "a.b"}, "is no name"),
             ({"methods": ("quota.get_usag",)}, "'quota.get_usag' is nothing that another service may call: one of"),
