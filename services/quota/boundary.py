@@ -56,7 +56,7 @@ def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     if not rows:
         return {}
     now = database.set_now(session, max(row.locked_at for row in rows))
-    pages = {row.org_id: _page(row) for row in rows}
+    pages = {row.org_id: page_of(row) for row in rows}
     for page in pages.values():
         page.add(ledger.turn(page.month, period=period_of(now)))
         page.add(ledger.expire(page.month, at=now))
@@ -112,7 +112,7 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
     }
     along = [
         bulk.upsert(tables.Stream, [*heads.values()]),
-        bulk.update(models.Org, [_row(page) for page in changed]),
+        bulk.update(models.Org, [row_of(page) for page in changed]),
         bulk.insert(models.Message, messages),
     ]
     store.insert_events(session, recorded, CATALOGUE, along=along)
@@ -149,7 +149,7 @@ def not_ready() -> errors.Unavailable:
     return errors.Unavailable("org_not_ready", "This organization is being set up; try again in a moment.")
 
 
-def _page(row: Any) -> Page:
+def page_of(row: Any) -> Page:
     month = ledger.Month(
         org_id=row.org_id,
         period=row.period,
@@ -201,7 +201,7 @@ def _heads(recorded: Sequence[events.Recorded]) -> bulk.Rows:
     return [{"stream": stream, "version": event.version, "hash": event.hash} for stream, event in last.items()]
 
 
-def _row(page: Page) -> dict[str, object]:
+def row_of(page: Page) -> dict[str, object]:
     return {
         "org_id": page.month.org_id,
         "period": page.month.period,

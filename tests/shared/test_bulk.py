@@ -11,7 +11,7 @@ AT = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def stream(name: str, **changes: object) -> dict[str, object]:
-    return {"stream": name, "version": 2**40, "hash": b"\x00\xff", "erased_at": None, **changes}
+    return {"stream": name, "version": 2**40, "hash": b"\x00\xff", "erased_at": None, "archived_at": None, **changes}
 
 
 class TestInsert:
