@@ -104,13 +104,15 @@ def _document(line: narrative.Line) -> dict[str, Any]:
         "data": line.data,
         "used": line.month.used,
         "limit": line.month.limit,
+        "credits_remaining": line.month.credits_remaining,
         "remaining": line.month.remaining,
     }
 
 
 def _text(line: narrative.Line) -> str:
     month = line.month
-    return f"{line.at:%Y-%m-%d %H:%M:%S}  {line.words}  [used {month.used} of {month.limit}]"
+    extra = f", {month.credits_remaining} of credits left" if month.credits else ""
+    return f"{line.at:%Y-%m-%d %H:%M:%S}  {line.words}  [used {month.used} of {month.limit}{extra}]"
 
 
 def _say_end(
@@ -118,7 +120,8 @@ def _say_end(
 ) -> None:
     month = walk.month
     if as_json:
-        numbers = {"used": month.used, "limit": month.limit, "remaining": month.remaining}
+        names = ("used", "limit", "credits_remaining", "remaining")
+        numbers = {name: getattr(month, name) for name in names}
         pairs = {
             name: {"stored": stored, "from_events": folded} for name, (stored, folded) in (differing or {}).items()
         }
@@ -126,7 +129,8 @@ def _say_end(
         end = {"org": org_id, "period": month.period, **numbers, "open": differing is not None, "agrees": agrees}
         click.echo(json.dumps({**end, "differs": pairs, "faults": faults}, default=str))
         return
-    click.echo(f"used {month.used}, limit {month.limit}, remaining {month.remaining}")
+    extra = f", credits {month.credits_remaining}" if month.credits else ""
+    click.echo(f"used {month.used}, limit {month.limit}{extra}, remaining {month.remaining}")
     if differing is None:
         click.echo("the month is over: only its events are stored, and how they end")
     elif not differing:

@@ -12,12 +12,17 @@ from services.quota import ledger
 from services.quota.events import (
     BotsRestarted,
     BotsStopped,
+    CreditCarried,
+    CreditExpired,
+    CreditGranted,
+    CreditReturned,
     LimitChanged,
     MessageRecorded,
     MessageRefunded,
     PeriodOpened,
     QuotaReset,
     UsageReset,
+    UsageThresholdReached,
 )
 
 BOTS_SHOWN = 5
@@ -39,17 +44,20 @@ class Line:
 
 @dataclass
 class Messages:
-    """Those of one day that nothing came between."""
+    """Those of one day that nothing came between. `from_credits` is how many of them came from credits."""
 
     first: Step
     last: Step
     bots: Counter[str]
+    from_credits: int = 0
 
     @property
     def line(self) -> Line:
         number = self.bots.total()
         words = f"{number} {'message' if number == 1 else 'messages'}: {_shares(self.bots)}"
-        data = {"messages": number, "bots": dict(self.bots.most_common())}
+        if self.from_credits:
+            words = f"{words}; {self.from_credits} of credits"
+        data = {"messages": number, "from_credits": self.from_credits, "bots": dict(self.bots.most_common())}
         at = self.first.event.recorded_at
         return Line(at=at, fact=MessageRecorded.name, words=words, data=data, month=self.last.month)
 
@@ -64,6 +72,7 @@ def lines(steps: Iterable[Step]) -> Iterator[Line]:
             counted = counted or Messages(step, step, Counter())
             counted.last = step
             counted.bots[step.fact.bot_id] += 1
+            counted.from_credits += bool(step.fact.credit_id)
         elif not isinstance(step.fact, QuotaReset):  # what the others were told of a reset that stands in the ledger
             if counted is not None:
                 yield counted.line
@@ -89,12 +98,16 @@ def words_of(step: Step) -> str:
                 f"reset {fact.generation} of {step.month.max_resets}"
             )
         case MessageRefunded():
-            effect = "counts no more" if fact.gives_back else "stays counted: its month or its count was over"
+            effect = "counts no more" if fact.gives_back else "gives nothing back to the open count"
             return f"message {fact.message_id} of {fact.bot_id} is refunded and {effect}"
         case BotsStopped():
             return f"all bots stop: {_STOPPED.get(fact.reason, fact.reason)}"
         case BotsRestarted():
             return f"the bots run again: {_RESTARTED.get(fact.reason, fact.reason)}"
+        case UsageThresholdReached():
+            return f"the owner is told that {fact.threshold} % are used: {fact.used} of {fact.limit}"
+        case CreditGranted() | CreditCarried() | CreditReturned() | CreditExpired():
+            return _credit_words(fact)
         case _:
             return _spelled(fact)
 
@@ -110,6 +123,18 @@ _CARRIED_OVER = {
     "max_resets": "usage is carried over: the month has no reset left",
     "earlier_month": "usage is carried over: the change took effect in an earlier month",
 }
+
+
+def _credit_words(fact: Any) -> str:
+    match fact:
+        case CreditGranted():
+            return f"{fact.credit_id} is granted: {fact.messages} extra messages until {fact.expires_at}"
+        case CreditCarried():
+            return f"{fact.credit_id} comes with it: {fact.remaining} of {fact.messages} until {fact.expires_at}"
+        case CreditReturned():
+            return f"{fact.credit_id} has the message {fact.message_id} back"
+        case _:
+            return f"{fact.credit_id} expires with {fact.unused} unused"
 
 
 def _line(step: Step) -> Line:

@@ -107,11 +107,8 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
     if not changed:
         return
     recorded = [event for page in changed for event in _link_ledger(session, page)]
-    heads = {
-        event.stream: {name: getattr(event, name) for name in ("stream", "version", "hash")} for event in recorded
-    }
     along = [
-        bulk.upsert(tables.Stream, [*heads.values()]),
+        bulk.upsert(tables.Stream, _heads(recorded)),
         bulk.update(models.Org, [row_of(page) for page in changed]),
         bulk.insert(models.Message, messages),
     ]

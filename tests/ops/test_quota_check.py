@@ -35,7 +35,7 @@ class TestCheck:
 
         done = asked("check")
 
-        assert (done.exit_code, done.stdout) == (exits.OK, "2 orgs, 3 months, 28 events: all as the events say\n")
+        assert (done.exit_code, done.stdout) == (exits.OK, "2 orgs, 3 months, 30 events: all as the events say\n")
         assert everything_in(lively.quota.database) == before
 
     def test_names_each_row_and_column_that_is_not_as_the_events_say(self, lively):

@@ -34,6 +34,8 @@ class TestExplain:
             "2026-11-22 12:00:00  limit 0 to 10, plan free: subscription started (version 1); the first subscription"
             " has nothing to reset  [used 0 of 10]",
             f"2026-11-22 12:00:00  10 messages: {bot} 10  [used 10 of 10]",
+            "2026-11-22 12:00:00  the owner is told that 80 % are used: 8 of 10  [used 10 of 10]",
+            "2026-11-22 12:00:00  the owner is told that 100 % are used: 10 of 10  [used 10 of 10]",
             "2026-11-22 12:00:00  all bots stop: no message is left  [used 10 of 10]",
             f"2026-11-22 12:00:00  message msg_3 of {bot} is refunded and counts no more  [used 9 of 10]",
             "2026-11-22 12:00:00  the bots run again: a refund gave a message back  [used 9 of 10]",
@@ -80,6 +82,43 @@ class TestExplain:
             f"1 message: {november.bot_id} 1",
             "the bots run again: a new month",
         ]
+
+    def test_tells_credits_from_their_grant_to_their_end(self, months):
+        granted = asked(
+            "credit",
+            "org_1",
+            "--messages",
+            "3",
+            "--reason",
+            "ticket",
+            "--expires",
+            "2026-12-05",
+            "--execute",
+            "--json",
+        )
+        (credit,) = documents(granted)
+        months.send(*(f"msg_{number}" for number in range(12)))
+        months.refund("msg_11")
+        months.turn_to(2026, 12, 1)
+        months.send("msg_12")
+        months.turn_to(2026, 12, 6)
+        months.send("msg_13")
+
+        november, december = (
+            asked("explain", "org_1", "--period", period).stdout.splitlines() for period in ("2026-11", "2026-12")
+        )
+
+        assert (
+            f"2026-11-22 12:00:00  12 messages: {months.bot_id} 12; 2 of credits  [used 10 of 10, 1 of credits left]"
+            in november
+        )
+        assert (
+            f"2026-11-22 12:00:00  {credit['id']} has the message msg_11 back  [used 10 of 10, 2 of credits left]"
+            in november
+        )
+        assert f"  {credit['id']} comes with it: 2 of 3 until 2026-12-06T00:00:00Z" in december[2]
+        assert any(f"{credit['id']} expires with 2 unused" in line for line in december)
+        assert asked("check").exit_code == exits.OK
 
     def test_spells_out_a_fact_that_it_has_no_sentence_for(self, november):
         insert = "INSERT INTO events SELECT 'quota-org_1', 99, 'evt_x', name, schema, data, meta, recorded_at, hash"
