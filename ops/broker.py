@@ -24,11 +24,26 @@ from shared import consumer, rpc_wire
 Document = dict[str, Any]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-RESERVED = frozenset({*access.OUR_SERVICES, "chatness", "client", "guest", "operator"})
+RESERVED = frozenset({*access.OUR_SERVICES, "chatness", "client", "guest", "nameko", "operator", "rpc"})
+RESERVED_BEGINNINGS = (
+    "amq",
+    "dead-letters",
+    "evt-",
+    "nameko-",
+    "rpc-",
+)  # of queues and exchanges that are not its own
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 HEXADECIMAL = "[0-9a-f]{32}"
 REPLY = f"{UUID}|{HEXADECIMAL}"  # what answers are addressed to
 OURS = re.escape(rpc_wire.EXCHANGE)
+# What a queue of another service may hold. That service may be gone for good: without bounds its queue would fill the
+# disk, and RabbitMQ would then let nobody publish. (Of a stream, RabbitMQ reads only the bytes.)
+QUEUE_BOUNDS = {
+    "max-length": 100_000,
+    "max-length-bytes": 256 * 1024**2,
+    "expires": 7 * 86_400_000,  # milliseconds in which nobody takes from it
+}
+DROP_OLDEST = {"overflow": "drop-head"}  # or a queue that is full would refuse what we publish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +97,7 @@ def of_foreign_caller(account: Account, *, may_call: Sequence[str], may_hear: Se
         **_user(account, rights),
         "exchanges": [_exchange(account.vhost, name) for name in (rpc_wire.EXCHANGE, exchange, *heard)],
         "bindings": [_binding(account.vhost, exchange, method) for method in may_call],
+        "policies": [_bounds(account)],
     }
 
 
@@ -106,7 +122,7 @@ def forget(name: str, execute: bool) -> int:
     """Delete a foreign caller's exchange, and with it the way to each method."""
     exchange = rpc_wire.foreign_exchange(name)
     try:
-        with rabbitmq.connected(reach.common().amqp_uri) as connection:
+        with rabbitmq.connected(reach.amqp_uri()) as connection:
             if not rabbitmq.has_exchange(connection, exchange):
                 raise exits.NotThere(f"{name!r} has no exchange {exchange}: it can call nothing")
             if execute:
@@ -123,7 +139,7 @@ def check_foreign_caller(name: str, *, may_call: Iterable[str], may_hear: Iterab
     """:raises ValueError: for a name that is one of ours, and for what no other service may call or hear"""
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: a small letter, then up to 39 small letters, digits and hyphens")
-    if name in RESERVED:
+    if name in RESERVED or name.startswith(RESERVED_BEGINNINGS):
         raise ValueError(f"{name!r} is a name of ours; call it otherwise")
     _check_known("call", may_call, [door.name for door in rpc_doors.all_doors() if door.is_for_others])
     _check_known("hear", may_hear, rpc_doors.public_events())
@@ -205,3 +221,10 @@ def _exchange(vhost: str, name: str) -> Document:
 def _binding(vhost: str, source: str, method: str) -> Document:
     way = {"source": source, "destination": rpc_wire.EXCHANGE, "destination_type": "exchange"}
     return {**way, "vhost": vhost, "routing_key": method, "arguments": {}}
+
+
+def _bounds(account: Account) -> Document:
+    """A policy for all queues that the user may make and keep; those of answers go with its connection."""
+    shape = {"pattern": rf"^(evt-.+--{account.name}\.|{account.name}\.)", "apply-to": "queues", "priority": 10}
+    name, bounds = f"bounds of {account.name}", {**QUEUE_BOUNDS, **DROP_OLDEST}
+    return {"vhost": account.vhost, "name": name, **shape, "definition": bounds}

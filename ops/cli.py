@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ops.commands import broker, deadletters, events, health, jobs, parked, projections, replay, sandbox
+from ops.commands import broker, deadletters, events, health, jobs, parked, projections, quota, replay, sandbox
 from ops.commands.options import SERVICES
 
 
@@ -102,6 +102,7 @@ for command in (
     projections.projections,
     deadletters.deadletters,
     jobs.jobs,
+    quota.quota,
     events.events,
     sandbox.clock,
     sandbox.mail,

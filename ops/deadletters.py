@@ -190,7 +190,7 @@ def _change(
 def _channel() -> Iterator[BlockingChannel]:
     """What was taken on it and neither acknowledged nor put back goes back to where it was when it is closed."""
     try:
-        with rabbitmq.connected(reach.common().amqp_uri) as connection:
+        with rabbitmq.connected(reach.amqp_uri()) as connection:
             channel = connection.channel()
             channel.confirm_delivery()
             yield channel

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ops import consumers, exits, findings, limits, looks, processes, rabbitmq, reach, sights
+from ops import settings as ops_settings
 from ops.findings import Finding
 from ops.looks import Away
 from services.gateway import settings as gateway_settings
@@ -45,9 +46,10 @@ def examine(as_json: bool) -> int:
 
 def status(services: Collection[str], as_json: bool) -> int:
     """How these services follow the others. Exit codes as the doctor's."""
+    reach.environment(services)  # so that all that is missing is named at once
     links = consumers.links(services)
     homes = _homes({name for link in links for name in link})
-    amqp_uri = reach.common().amqp_uri
+    amqp_uri = reach.amqp_uri()
     asked: dict[Any, Callable[[], Any]] = {name: partial(sights.look, home, name) for name, home in homes.items()}
     asked |= {link: partial(consumers.look_at_queues, amqp_uri, link) for link in links}
     seen = looks.at_once(asked, seconds=limits.LOOK_SECONDS)
@@ -61,8 +63,8 @@ def status(services: Collection[str], as_json: bool) -> int:
 
 def _findings() -> Iterable[Finding]:
     homes = _homes(processes.SERVICES)
-    amqp_uri = reach.common().amqp_uri
-    url = config.load(gateway_settings.Settings, reach.environment()).public_url
+    amqp_uri = reach.amqp_uri()
+    url = _gateway_url()
     links = consumers.links(processes.SERVICES)
     asked: dict[Any, Callable[[], Any]] = {name: partial(sights.look, home, name) for name, home in homes.items()}
     asked |= {link: partial(consumers.look_at_queues, amqp_uri, link) for link in links}
@@ -86,8 +88,15 @@ def _findings() -> Iterable[Finding]:
     yield from findings.of_migrations(by_service)
 
 
+def _gateway_url() -> str:
+    """Not always the one that clients know: to there the way may lead through what is ill."""
+    given = reach.environment()
+    own: str = config.load(ops_settings.CommandLineSettings, given).gateway_url
+    return own.rstrip("/") or config.load_one(gateway_settings.Settings, "public_url", given)
+
+
 def _homes(services: Iterable[str]) -> dict[str, database.Database]:
-    return {name: reach.open_database(name, timeout_seconds=limits.LOOK_SECONDS) for name in services}
+    return reach.open_databases(services, timeout_seconds=limits.LOOK_SECONDS)
 
 
 def _call(amqp_uri: str, service: str) -> float | Away:

@@ -136,5 +136,6 @@ def _print_new(name: str, home: database.Database, place: int, as_json: bool) ->
 def _verdict(name: str, report: verification.Report) -> str:
     verdict = "whole" if not report.faults else "NOT WHOLE"
     lines = [f"{kind}: {words}" for kind, words in report.faults.items()]
-    counted = f"{report.events} events in {report.streams} streams, log at {report.position} {report.hash}"
+    archived = f", {report.archived} streams archived" if report.archived else ""
+    counted = f"{report.events} events in {report.streams} streams{archived}, log at {report.position} {report.hash}"
     return "\n  ".join([f"{name}: {verdict}: {counted}", *lines])

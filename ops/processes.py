@@ -176,7 +176,7 @@ def _open_green_health(common: ops_settings.Settings, role: str, checks: health.
     metrics.describe(role)
     health.serve(
         common.health_port,
-        {"rpc": nameko_serve.ready, **checks},
+        {"running": nameko_serve.running, "rpc": nameko_serve.ready, **checks},
         host=common.health_host,
         stuck=our_hub.stuck,
         spawn=our_hub.spawn,

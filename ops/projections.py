@@ -23,9 +23,11 @@ def diff(services: Iterable[str], *, limit: int, reveal: bool, as_json: bool) ->
 
 def rebuild(services: Iterable[str], *, execute: bool, limit: int, reveal: bool, as_json: bool) -> int:
     """
-    Without `execute` it looks and no more; then it gives 0, whatever it saw.
+    Without `execute` it looks and no more; then it gives 0, whatever it saw. One service is done after the other, and
+    each is mended as a whole or not at all: what is said to be mended stays so, whatever becomes of the next.
 
-    :raises Refused: before anything is changed, if a newer release made them, or where an event cannot be projected
+    :raises Refused: before anything is changed, if a newer release made them; or at the first service that has an
+        event that cannot be projected
     """
     if not execute:
         _look(services, limit=limit, reveal=reveal, as_json=as_json)
@@ -37,7 +39,7 @@ def rebuild(services: Iterable[str], *, execute: bool, limit: int, reveal: bool,
             if _standing_version(name, home) > read_models_of(name).version:
                 raise exits.Refused(f"{name}'s read models are those of a newer release: rebuild them with that one")
         for name, home in homes.items():
-            report = _projected(rebuilding.rebuild, home, name, read_models_of(name), limit=limit)
+            report = _projected(name, rebuilding.rebuild, home, name, read_models_of(name), limit=limit)
             _say(name, report, "mended", reveal=reveal, as_json=as_json)
     return exits.OK
 
@@ -55,7 +57,7 @@ def _look(services: Iterable[str], *, limit: int, reveal: bool, as_json: bool) -
     with reach.needing_databases():
         for name, home in reach.open_databases(services).items():
             models = read_models_of(name)
-            report = _projected(rebuilding.diff, home, models, limit=limit)
+            report = _projected(name, rebuilding.diff, home, models, limit=limit)
             _say(name, report, "differ", reveal=reveal, as_json=as_json)
             agrees = report.agrees and agrees
             for line in _outdated(name, home, models):
@@ -63,12 +65,12 @@ def _look(services: Iterable[str], *, limit: int, reveal: bool, as_json: bool) -
     return exits.OK if agrees else exits.FAILED
 
 
-def _projected(call: Any, *arguments: Any, **options: Any) -> rebuilding.Report:
-    """:raises Refused: where this release cannot project an event"""
+def _projected(service: str, call: Any, *arguments: Any, **options: Any) -> rebuilding.Report:
+    """:raises Refused: where this release cannot project an event of the service"""
     try:
         report: rebuilding.Report = call(*arguments, **options)
     except rebuilding.CannotProject as error:
-        raise exits.Refused(f"nothing was changed: {error}") from error
+        raise exits.Refused(f"{service}'s read models stay as they were: {error}") from error
     return report
 
 

@@ -1,8 +1,8 @@
 """
-`chatness replay`: what one consumer missed is applied, from the producer's log, and nobody else hears of it.
+`chatness replay`: what one consumer missed is applied, from the producer's log, and told to nobody else.
 
-Both databases are reached directly, as the other commands here do: it must work while RabbitMQ or a service is away,
-and nothing is published.
+Both databases are reached directly, as the other commands here do: it must work while RabbitMQ or a service is away.
+What the consumer's handlers decide is new: its worker publishes it.
 """
 
 import json
@@ -183,8 +183,7 @@ def _execute(plan: Plan, as_json: bool) -> int:
     code = run(plan, record, as_json)
     if order.catch_up:
         _catch_up(plan, as_json)
-    if code == exits.OK:
-        replay.end(plan.box, record)
+    replay.end(plan.box, record)
     return code
 
 

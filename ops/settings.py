@@ -66,6 +66,18 @@ class Settings(ClockSettings):
     log_level: str = config.setting("CHATNESS_LOG_LEVEL", "how much is logged", parse=LEVEL, default="INFO")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CommandLineSettings:
+    """What only the command line is told."""
+
+    gateway_url: str = config.setting(
+        "CHATNESS_GATEWAY_URL",
+        "where the doctor asks the gateway, as http://gateway:8000; by default at PUBLIC_URL",
+        parse=config.url("http", "https"),
+        default="",
+    )
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """:raises BadConfiguration: also for a test clock or a fail point outside the sandbox"""
     settings = config.load(Settings, environ)

@@ -45,11 +45,19 @@ def saved_environment(directory: Path) -> dict[str, str]:
 
     :raises BadConfiguration: if none ever did
     """
-    path = directory / "environment.json"
-    if not path.exists():
+    if not has_run(directory):
         raise config.BadConfiguration(f"no stack has run in {directory}; start one with `make run`")
-    saved: dict[str, str] = json.loads(path.read_text())
+    saved: dict[str, str] = json.loads(_saved_in(directory).read_text())
     return saved
+
+
+def has_run(directory: Path) -> bool:
+    """Whether a stack runs, or ran, in this directory."""
+    return _saved_in(directory).exists()
+
+
+def _saved_in(directory: Path) -> Path:
+    return directory / "environment.json"
 
 
 @dataclass
@@ -76,7 +84,7 @@ class Stack:
         return self.directory / "clock.json"
 
     def save(self) -> None:
-        path = self.directory / "environment.json"
+        path = _saved_in(self.directory)
         path.touch(mode=0o600)
         path.write_text(json.dumps(self.environment, indent=1))
 

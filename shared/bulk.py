@@ -1,5 +1,6 @@
 """
-Many rows in one statement and one parameter: a JSON document that PostgreSQL takes apart.
+Many rows in one statement and one parameter, a JSON document that PostgreSQL takes apart; and several such statements
+in one round trip.
 
 A parameter for each value costs three times as much here, and twice as much there.
 """
@@ -7,36 +8,113 @@ A parameter for each value costs three times as much here, and twice as much the
 import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, Table, TextClause, text
+from sqlalchemy import LargeBinary, Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
+
+Rows = Sequence[Mapping[str, Any]]
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-def insert(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+@dataclass(frozen=True)
+class Statement:
+    """:param sql: with one parameter, `:rows`"""
+
+    sql: str
+    rows: Rows
+
+
+def insert(table: Any, rows: Rows) -> Statement:
     """
     :param table: the mapped class
-    :param rows: each with a value for every column of the table
+    :param rows: each with a value for every column that may not be null
     """
-    if rows:
-        session.execute(_statement(table.__table__), {"rows": _encode(rows)})
+    return Statement(_insert(table.__table__), rows)
+
+
+def upsert(table: Any, rows: Rows) -> Statement:
+    """Insert, or replace in the row of the same key the columns that the first row names."""
+    return Statement(_upsert(table.__table__, tuple(rows[0]) if rows else ()), rows)
+
+
+def add(table: Any, rows: Rows) -> Statement:
+    """
+    Insert, or add to the numbers in the row of the same key: all columns but the key's are numbers.
+
+    :param rows: each with a value for every column, and no two of the same key
+    """
+    return Statement(_add(table.__table__), rows)
+
+
+def update(table: Any, rows: Rows) -> Statement:
+    """Replace, in the row of the same key, the columns that the first row names."""
+    return Statement(_update(table.__table__, tuple(rows[0]) if rows else ()), rows)
+
+
+def run(session: Session, *statements: Statement) -> None:
+    """In their order, but for those without a row."""
+    wanted = [statement for statement in statements if statement.rows]
+    if not wanted:
+        return
+    sql = "; ".join(statement.sql.replace(":rows", f":rows_{index}") for index, statement in enumerate(wanted))
+    session.execute(text(sql), {f"rows_{index}": _encode(each.rows) for index, each in enumerate(wanted)})
 
 
 @functools.cache
-def _statement(table: Table) -> TextClause:
-    columns = [(column.name, column.type) for column in table.columns]
-    names = ", ".join(f'"{name}"' for name, _ in columns)
-    values = ", ".join(
-        f"decode(\"{name}\", 'hex')" if isinstance(kind, LargeBinary) else f'"{name}"' for name, kind in columns
+def _insert(table: Table) -> str:
+    names = [column.name for column in table.columns]
+    values = ", ".join(_read(table, name) for name in names)
+    return f"INSERT INTO {table.name} ({_listed(names)}) SELECT {values} FROM {_sent(table, names)}"
+
+
+@functools.cache
+def _upsert(table: Table, names: tuple[str, ...]) -> str:
+    values = ", ".join(_read(table, name) for name in names)
+    replaced = ", ".join(f'"{name}" = excluded."{name}"' for name in names if not table.columns[name].primary_key)
+    return (
+        f"INSERT INTO {table.name} ({_listed(names)}) SELECT {values} FROM {_sent(table, names)}"
+        f" ON CONFLICT ({_listed(table.primary_key.columns.keys())}) DO UPDATE SET {replaced}"
     )
-    sent = ", ".join(
-        f'"{name}" {"text" if isinstance(kind, LargeBinary) else kind.compile(_DIALECT)}' for name, kind in columns
-    )
-    return text(f"INSERT INTO {table.name} ({names}) SELECT {values} FROM json_to_recordset(:rows) AS sent ({sent})")
+
+
+@functools.cache
+def _add(table: Table) -> str:
+    keys = table.primary_key.columns.keys()
+    numbers = [column.name for column in table.columns if not column.primary_key]
+    more = ", ".join(f'"{name}" = {table.name}."{name}" + excluded."{name}"' for name in numbers)
+    return f"{_insert(table)} ON CONFLICT ({_listed(keys)}) DO UPDATE SET {more}"
+
+
+@functools.cache
+def _update(table: Table, names: tuple[str, ...]) -> str:
+    keys = table.primary_key.columns.keys()
+    replaced = ", ".join(f'"{name}" = {_read(table, name)}' for name in names if name not in keys)
+    same = " AND ".join(f'{table.name}."{name}" = sent."{name}"' for name in keys)
+    return f"UPDATE {table.name} SET {replaced} FROM {_sent(table, names)} WHERE {same}"
+
+
+def _sent(table: Table, names: Sequence[str]) -> str:
+    columns = ", ".join(f'"{name}" {_kind(table, name)}' for name in names)
+    return f"json_to_recordset(:rows) AS sent ({columns})"
+
+
+def _kind(table: Table, name: str) -> str:
+    kind = table.columns[name].type
+    return "text" if isinstance(kind, LargeBinary) else kind.compile(_DIALECT)
+
+
+def _read(table: Table, name: str) -> str:
+    is_binary = isinstance(table.columns[name].type, LargeBinary)
+    return f"decode(sent.\"{name}\", 'hex')" if is_binary else f'sent."{name}"'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _plain(value: Any) -> str:

@@ -73,6 +73,13 @@ def parse(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+def months_before(moment: datetime, months: int) -> datetime:
+    """The first moment of the calendar month so many months before that of this one."""
+    moment = moment.astimezone(UTC)
+    whole = moment.year * 12 + moment.month - 1 - months
+    return datetime(whole // 12, whole % 12 + 1, 1, tzinfo=UTC)
+
+
 def next_month(moment: datetime) -> datetime:
     """The first moment of the calendar month after this one."""
     first = moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

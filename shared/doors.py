@@ -119,7 +119,8 @@ def command(
     """
     The method gets `(session, …)`, appends, and gives the ids that `answer(session, **ids)` needs.
 
-    :param repeat: renders the answer of a repeat, where it must differ from the first
+    :param repeat: renders the answer of a repeat, where it must differ from the first; it gets the ids, and the
+        arguments named in `secret` as they came this time
     :param secret: arguments that are left out of the fingerprint, because nothing of them may be kept
     """
 
@@ -131,11 +132,16 @@ def command(
                 kept = {name: value for name, value in arguments.items() if name not in secret}
                 once = _Once(f"{self.name}.{method.__name__}", command_id, self.house, kept)
                 run = functools.partial(method, self)
-                return with_retries(lambda: once.run(run, arguments, answer, repeat or answer))
+                again = functools.partial(repeat, **_only(secret, arguments)) if repeat else answer
+                return with_retries(lambda: once.run(run, arguments, answer, again))
 
         return _hang(door, method, permission, command=True)
 
     return decorate
+
+
+def _only(names: Sequence[str], arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: arguments[name] for name in names if name in arguments}
 
 
 @dataclass(frozen=True)

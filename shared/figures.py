@@ -91,8 +91,8 @@ def parked(connection: Connection) -> dict[str, Parked]:
 
 
 def discarded(connection: Connection) -> dict[str, int]:
-    """How many parked events were passed over, by producer, where there is one."""
-    found = "SELECT producer, count(*) AS events FROM discarded GROUP BY producer"
+    """How many parked events were passed over and not replayed since, by producer, where there is one."""
+    found = "SELECT producer, count(*) AS events FROM discarded WHERE replay_id IS NULL GROUP BY producer"
     return {row.producer: row.events for row in connection.execute(text(found))}
 
 

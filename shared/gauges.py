@@ -29,7 +29,9 @@ OF_THE_DATABASE = (
     metrics.JOBS,
     metrics.JOBS_OVERDUE,
 )
-OF_THE_WAY = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED, metrics.DEAD_LETTERS)
+OF_THE_WAY = (metrics.LAG, metrics.LAG_SECONDS, metrics.DIVERGED)
+OF_THE_QUEUE = (metrics.DEAD_LETTERS,)
+Lag = tuple[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,35 +43,24 @@ class Inside:
     jobs: dict[str, figures.Jobs]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """
-    From a producer's log to what was applied of it.
-
-    :param lag: how many events are still to apply, and the age of the oldest; None if the log diverged
-    :param dead: how many dead letters there are
-    """
-
-    lag: tuple[int, float] | None
-    dead: int
-
-
 class Source(Generic[Found]):
     """
     One question about a service, and the gauges that show its answer.
 
+    :param name: what `source` says of it
     :param labels: those that all of its gauges have: the `service`, and the `producer` if it is about one
     """
 
     def __init__(
         self,
+        name: str,
         ask: Callable[[], Found],
         gauges: Sequence[Gauge],
         show: Callable[[Found], None],
         **labels: str,
     ) -> None:
         self._labels = labels
-        self._source = {"service": labels["service"], "source": labels.get("producer", "database")}
+        self._source = {"service": labels["service"], "source": name}
         self._gauges = gauges
         self._show = show
         self._probe = probes.Probe(ask, fresh_seconds=FRESH_SECONDS)
@@ -98,14 +89,22 @@ def sources(running: worker.Worker, home: database.Database) -> list[Source[Any]
     :param home: its database, on a connection that is not the worker's: neither side is to wait for the other
     """
     service = running.work.service
-    found: list[Source[Any]] = [Source(partial(read, home), OF_THE_DATABASE, partial(show, running), service=service)]
+    of_it = Source("database", partial(read, home), OF_THE_DATABASE, partial(show, running), service=service)
+    found: list[Source[Any]] = [of_it]
     for hears in running.work.hears:
-        box, client = inbox.Inbox(home, service, hears), rpc_client.BlockingClient(running.amqp_uri)
-        show_it = partial(show_way, service, box.producer)
-        found.append(
-            Source(partial(look_along, client, box), OF_THE_WAY, show_it, service=service, producer=box.producer)
-        )
+        found += sources_along(inbox.Inbox(home, service, hears), running.amqp_uri)
     return found
+
+
+def sources_along(box: inbox.Inbox, amqp_uri: str) -> list[Source[Any]]:
+    """On connections of their own: a producer that does not answer hides no dead letters."""
+    labels = {"service": box.service, "producer": box.producer}
+    lag = partial(look_along, rpc_client.BlockingClient(amqp_uri), box)
+    dead = partial(count_dead, rpc_client.BlockingClient(amqp_uri), box)
+    return [
+        Source(box.producer, lag, OF_THE_WAY, partial(show_way, box), **labels),
+        Source(f"dead letters of {box.producer}", dead, OF_THE_QUEUE, partial(show_dead, box), **labels),
+    ]
 
 
 def read(home: database.Database) -> Inside:
@@ -120,13 +119,11 @@ def read(home: database.Database) -> Inside:
         )
 
 
-def look_along(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Way:
-    graveyard = consumer.dead_letters(box.service, box.producer)
-    return Way(lag=_lag(client, box), dead=client.count_messages(graveyard))
-
-
-def _lag(client: rpc_client.BlockingClient, box: inbox.Inbox) -> tuple[int, float] | None:
-    """Asked of the producer itself, whose database is not ours to read."""
+def look_along(client: rpc_client.BlockingClient, box: inbox.Inbox) -> Lag | None:
+    """
+    How many events of a producer's log are still to apply, and the age of the oldest; None if the log diverged.
+    Asked of the producer itself, whose database is not ours to read.
+    """
     place = box.place()
     try:
         answer = consumer.ask(client, box, place, limit=1, timeout=ASK_SECONDS)
@@ -135,6 +132,10 @@ def _lag(client: rpc_client.BlockingClient, box: inbox.Inbox) -> tuple[int, floa
     ages = [box.database.clock.now() - clock.parse(event["time"]) for event in answer["events"]]
     seconds = ages[0].total_seconds() if ages else 0.0
     return max(0, answer["head"] - place.position), max(0.0, seconds)
+
+
+def count_dead(client: rpc_client.BlockingClient, box: inbox.Inbox) -> int:
+    return client.count_messages(consumer.dead_letters(box.service, box.producer))
 
 
 def show(running: worker.Worker, inside: Inside) -> None:
@@ -158,10 +159,14 @@ def show(running: worker.Worker, inside: Inside) -> None:
         metrics.JOBS_OVERDUE.labels(service, kind).set(jobs.overdue_seconds)
 
 
-def show_way(service: str, producer: str, way: Way) -> None:
-    metrics.DEAD_LETTERS.labels(service, producer).set(way.dead)
-    metrics.DIVERGED.labels(service, producer).set(way.lag is None)
-    if way.lag is not None:
-        events, seconds = way.lag
+def show_way(box: inbox.Inbox, lag: Lag | None) -> None:
+    service, producer = box.service, box.producer
+    metrics.DIVERGED.labels(service, producer).set(lag is None)
+    if lag is not None:
+        events, seconds = lag
         metrics.LAG.labels(service, producer).set(events)
         metrics.LAG_SECONDS.labels(service, producer).set(seconds)
+
+
+def show_dead(box: inbox.Inbox, messages: int) -> None:
+    metrics.DEAD_LETTERS.labels(box.service, box.producer).set(messages)

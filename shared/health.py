@@ -1,17 +1,18 @@
 """
 /livez, /readyz and /metrics on a port of their own, answered by real threads: also while a green process is held up.
 
-Live: it can still make progress; if not, only an end helps. Ready: every part says so. Each answer comes within a few
-seconds, whatever is away, and no client can hold up another.
+Live: it can still make progress; if not, only an end helps. Ready: every part says so, or with `?part=` those asked
+for. Each answer comes within a few seconds, whatever is away, and no client can hold up another.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from shared import config, metrics, probes, threads
 
@@ -80,12 +81,11 @@ class _Page:
         self._sources = sources
         self._one_scrape = threads.real("threading").Lock()
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, query: str) -> Answer:
         if path == "/livez":
             return self._live()
         if path == "/readyz":
-            found = self._ready(time.monotonic() + PATIENCE_SECONDS)
-            return _json(found, ok=all(found.values()))
+            return self._readyz(parse_qs(query, keep_blank_values=True).get("part", [*self._checks]))
         if path == "/metrics":
             return self._metrics()
         return Answer("404 Not Found", b"{}")
@@ -94,25 +94,34 @@ class _Page:
         stuck = self._stuck()
         return _json({"live": False, "stuck": list(stuck)} if stuck else {"live": True}, ok=not stuck)
 
-    def _ready(self, until: float) -> dict[str, bool]:
-        for probe in self._checks.values():
+    def _readyz(self, parts: Collection[str]) -> Answer:
+        if not self._checks.keys() >= set(parts):
+            return Answer("404 Not Found", b"{}")
+        found = self._ready(parts, time.monotonic() + PATIENCE_SECONDS)
+        return _json(found, ok=all(found.values()))
+
+    def _ready(self, parts: Iterable[str], until: float) -> dict[str, bool]:
+        asked = {name: self._checks[name] for name in parts}
+        for probe in asked.values():
             probe.start()
-        return {name: _passes(probe, until) for name, probe in self._checks.items()}
+        return {name: _passes(probe, until) for name, probe in asked.items()}
 
     def _metrics(self) -> Answer:
-        if not self._one_scrape.acquire(timeout=PATIENCE_SECONDS):
-            return Answer("503 Service Unavailable", b"", metrics.CONTENT_TYPE)
-        try:
-            until = time.monotonic() + PATIENCE_SECONDS
-            for source in self._sources:
-                source.start()
-            for part, ready in self._ready(until).items():
-                metrics.READY.labels(part).set(ready)
-            for source in self._sources:
-                source.show(until=until)
-            return Answer("200 OK", metrics.page(), metrics.CONTENT_TYPE)
-        finally:
-            self._one_scrape.release()
+        """Looks up what it shows; if another scrape is still looking, the page as that one left it so far."""
+        if self._one_scrape.acquire(timeout=PATIENCE_SECONDS):
+            try:
+                self._look_up(time.monotonic() + PATIENCE_SECONDS)
+            finally:
+                self._one_scrape.release()
+        return Answer("200 OK", metrics.page(), metrics.CONTENT_TYPE)
+
+    def _look_up(self, until: float) -> None:
+        for source in self._sources:
+            source.start()
+        for part, ready in self._ready(self._checks, until).items():
+            metrics.READY.labels(part).set(ready)
+        for source in self._sources:
+            source.show(until=until)
 
 
 def _listen(listener: Any, page: _Page) -> None:
@@ -145,7 +154,8 @@ def _answer(client: Any, page: _Page) -> None:
     elif method != b"GET":
         answer = Answer("405 Method Not Allowed", b"{}")
     else:
-        answer = page.get(target.partition(b"?")[0].decode("latin-1"))
+        path, _, query = target.decode("latin-1").partition("?")
+        answer = page.get(path, query)
     head = (
         f"HTTP/1.1 {answer.status}\r\n"
         f"Content-Type: {answer.content_type}\r\n"

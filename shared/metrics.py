@@ -104,8 +104,8 @@ WORK_FAILURES = Counter(
 # What they read from the databases at a scrape. All are gone while the database does not answer.
 FIGURES_UP = Gauge(
     "chatness_figures_up",
-    "Whether the figures read at this scrape are there: 1 or 0; the source is `database`, or a producer for what is "
-    "seen of the way from it",
+    "Whether the figures read at this scrape are there: 1 or 0; the source is `database`, a producer for what it is "
+    "asked, or `dead letters of` it",
     ["service", "source"],
 )
 SCRAPE_ERRORS = Counter(
@@ -125,7 +125,9 @@ PARKED = Gauge(
     ["service", "producer", "for"],
 )
 DISCARDED = Gauge(
-    "chatness_discarded_events", "Parked events that operations have passed over", ["service", "producer"]
+    "chatness_discarded_events",
+    "Parked events that operations have passed over, and no replay has applied since",
+    ["service", "producer"],
 )
 JOBS = Gauge(
     "chatness_jobs", "Jobs that are not over: `waiting`, `running` or `failed`", ["service", "kind", "state"]
@@ -183,6 +185,17 @@ def calling(method: str) -> Iterator[None]:
     finally:
         child(RPC_CALLS, method, outcome_of(fault)).inc()
         child(RPC_CALL_SECONDS, method).observe(time.monotonic() - started)
+
+
+def expect_rpc(method: str) -> None:
+    """Show that it had no bug yet: to Prometheus, a counter that begins with 1 did not increase."""
+    child(RPC_SERVED, method, "bug")
+
+
+def expect_work(work: str) -> None:
+    """As `expect_rpc`, of what `work_failed` counts."""
+    for reason in ("away", "bug"):
+        child(WORK_FAILURES, work, reason)
 
 
 def work_failed(work: str, reason: str) -> None:

@@ -22,12 +22,17 @@ def prune(home: database.Database) -> int:
     old_commands = tables.Command.created_at <= now - COMMAND_LIFE
     old_jobs = tables.Job.state.in_(("done", "cancelled")) & (tables.Job.created_at <= now - OVER_JOB_LIFE)
     command_key = (tables.Command.actor, tables.Command.route, tables.Command.key)
-    return _delete(home, tables.Command, command_key, old_commands) + _delete(
+    return delete_old(home, tables.Command, command_key, old_commands) + delete_old(
         home, tables.Job, (tables.Job.id,), old_jobs
     )
 
 
-def _delete(home: database.Database, table: Any, key: tuple[Any, ...], old: ColumnElement[bool]) -> int:
+def delete_old(home: database.Database, table: Any, key: tuple[Any, ...], old: ColumnElement[bool]) -> int:
+    """
+    In batches; gives how many rows that was.
+
+    :param key: the columns of the table's primary key
+    """
     deleted = 0
     while True:
         with home.begin() as session:

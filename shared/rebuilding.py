@@ -39,12 +39,15 @@ class ReadModels:
     :param version: raised when `projects` give other rows than before for the same events
     :param tables: these and no others are rebuilt
     :param projects: for each kind of stream (what stands before its first `-`) what writes its rows
+    :param stream_of: for a table whose streams can be archived, from which of them a row follows: SQL over its
+        columns. Rows of an archived stream stay as they are, for its events cannot make them again
     """
 
     version: int
     tables: MetaData
     catalogue: events.Catalogue
     projects: Mapping[str, Project]
+    stream_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +194,7 @@ class _Shadow:
     def compare(self, report: Report, limit: int) -> None:
         for one in self.tables:
             name = _quoted(one.name)
-            self.session.execute(text(_sql(_DIFFERING, one, self._standing(one))))
+            self.session.execute(text(_sql(_DIFFERING, one, self._standing(one)) + self._kept(one)))
             report.rows[one.name] = self.session.scalars(text(f"SELECT count(*) FROM pg_temp.{name}")).one()
             found = self.session.scalars(text(f"SELECT count(*) FROM {_differing(one)}")).one()
             report.differing[one.name] = found
@@ -246,6 +249,10 @@ class _Shadow:
             changed = {name: pair for name, pair in both.items() if kind == "changed" and pair[0] != pair[1]}
             yield Difference(table=one.name, key={name: key[name] for name in keys}, kind=kind, columns=changed)
 
+    def _kept(self, one: Table) -> str:
+        stream = self.models.stream_of.get(one.name)
+        return _NOT_ARCHIVED.format(stream=stream) if stream else ""
+
     def _standing(self, one: Table) -> str:
         return f"{self.schema}.{_quoted(one.name)}"
 
@@ -260,6 +267,9 @@ _DIFFERING = """
 CREATE TEMPORARY TABLE {differing} ON COMMIT DROP AS
 SELECT {keys} FROM {standing} AS s FULL JOIN pg_temp.{name} AS r USING ({keys})
 WHERE ROW({s_columns}) IS DISTINCT FROM ROW({r_columns})
+"""
+_NOT_ARCHIVED = """
+AND NOT EXISTS (SELECT 1 FROM streams WHERE stream = {stream} AND archived_at IS NOT NULL)
 """
 _BOTH = """
 SELECT to_jsonb(d) AS key, to_jsonb(s) AS stands, to_jsonb(r) AS rebuilt FROM {differing} AS d

@@ -1,5 +1,6 @@
 """
-A selection of a producer's events, applied to one consumer after the fact. Nobody else hears of it.
+A selection of a producer's events, applied to one consumer after the fact. They are told to nobody else; what the
+consumer's handlers decide from them is new, and is published as always.
 
 `missing`: what was parked or discarded is applied, each event in one transaction that takes its mark away.
 `again`: what was applied is applied once more, by handlers that write read models and nothing else. Both work behind
@@ -83,7 +84,8 @@ def standing(session: Session, producer: str) -> Standing:
 
 def begin(box: inbox.Inbox, *, mode: Mode, selection: bytes, events: int, actor: str, reason: str) -> Record:
     """
-    Remember who replays what and why, or find the same replay that was killed before its end.
+    Remember who replays what and why. If the same replay was killed before its end, this one goes on from there: the
+    other's row ends, and keeps the name and the reason of who began it.
 
     :param selection: tells one selection from another
     """
@@ -91,13 +93,15 @@ def begin(box: inbox.Inbox, *, mode: Mode, selection: bytes, events: int, actor:
     same = (replays.producer == box.producer) & (replays.mode == mode) & (replays.selection == selection)
     with box.database.begin() as session:
         inbox.lock(session, box.producer)
-        unfinished = select(replays).where(same, replays.ended_at.is_(None)).order_by(replays.id).limit(1)
-        row = session.scalar(unfinished)
-        if row is not None:
-            return Record(row.id, row.position)
+        unfinished = session.scalars(select(replays).where(same, replays.ended_at.is_(None))).all()
+        for row in unfinished:
+            _end(session, Record(row.id))
+        position = max((row.position for row in unfinished), default=0)
         values = {"mode": mode, "selection": selection, "events": events, "actor": actor, "reason": reason}
-        fresh = insert(replays).values(producer=box.producer, started_at=database.now(session), **values)
-        return Record(session.scalars(fresh.returning(replays.id)).one())
+        fresh = insert(replays).values(
+            producer=box.producer, started_at=database.now(session), position=position, **values
+        )
+        return Record(session.scalars(fresh.returning(replays.id)).one(), position)
 
 
 def end(box: inbox.Inbox, record: Record) -> None:
@@ -128,13 +132,24 @@ def apply_again(
 ) -> int:
     """
     Apply once more what was applied, and then what came to the same streams meanwhile, so that no row is left as an
-    older event had it; gives how many events that were. What a former try of this replay did is not done again.
+    older event had it; gives how many events that were. What a killed try of this replay did is not done again. One
+    that failed has ended: the next may come from a release that is mended, and begins at the start.
 
     :param log: the producer's database
     :param positions: in order; of each of the streams, everything from some event to the last that was applied
     :raises StillFails: if a handler fails; what was applied before its batch stays
     :raises EffectRefused: if a handler does more than write read models
     """
+    try:
+        return _apply_batches(box, log, streams, positions, record)
+    except (parking.StillFails, store.EffectRefused):
+        end(box, record)
+        raise
+
+
+def _apply_batches(
+    box: inbox.Inbox, log: database.Database, streams: Collection[str], positions: Sequence[int], record: Record
+) -> int:
     applied, mark = 0, record.position
     while True:
         first = bisect.bisect_right(positions, mark)

@@ -77,6 +77,11 @@ def serve(
     return _exit_code(deaths)
 
 
+def running() -> bool:
+    """Whether the services of this process have been started, and nobody has asked it to stop."""
+    return bool(_running)
+
+
 def ready() -> bool:
     """Whether the services of this process hear and can answer: all connections to the broker stand."""
     from shared.rpc.connection import KeptConnection

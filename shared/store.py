@@ -20,6 +20,10 @@ class VersionConflict(Exception):
     """Somebody else appended to the stream meanwhile; `shared.doors` and `shared.inbox` try again."""
 
 
+class Archived(Exception):
+    """The stream's events are in a file: it is neither folded nor appended to until they are restored."""
+
+
 class EffectRefused(Exception):
     """In a transaction that may write read models only, something wanted to write more than these."""
 
@@ -111,6 +115,7 @@ def append(session: Session, loaded: Loaded[S], aggregate: Aggregate[S], facts: 
 
     :raises VersionConflict: if the stream has moved on
     :raises NotFound: `erased` if it was erased: it takes nothing more
+    :raises Archived: if its events are in a file
     """
     if not facts:
         return loaded
@@ -144,10 +149,20 @@ def link(
     return links
 
 
-def insert_events(session: Session, added: Sequence[events.Recorded], catalogue: events.Catalogue) -> None:
-    """One statement for the events, one for those of them that are public; only these wake the worker."""
+def insert_events(
+    session: Session,
+    added: Sequence[events.Recorded],
+    catalogue: events.Catalogue,
+    *,
+    along: Sequence[bulk.Statement] = (),
+) -> None:
+    """
+    One statement for the events, one for those of them that are public; only these wake the worker.
+
+    :param along: what goes to the server with the events
+    """
     refuse_effect(session, "append an event")
-    bulk.insert(session, tables.Event, [vars(event) for event in added])
+    bulk.run(session, bulk.insert(tables.Event, [vars(event) for event in added]), *along)
     public = [event for event in added if event.name in catalogue.public]
     if public:
         session.execute(
@@ -223,19 +238,21 @@ def _move_head(session: Session, expected: int, last: events.Recorded) -> None:
         # Erasing may be what we waited for, and it leaves the version as it was.
         head = (
             update(tables.Stream)
-            .where(ours, tables.Stream.erased_at.is_(None))
+            .where(ours, tables.Stream.erased_at.is_(None), tables.Stream.archived_at.is_(None))
             .values(version=last.version, hash=last.hash)
         )
         moved = session.execute(head.returning(tables.Stream.stream)).first()
     if moved is None:
-        _refuse_if_erased(session, last.stream)
+        _refuse_if_gone(session, last.stream)
         raise VersionConflict(last.stream)
 
 
-def _refuse_if_erased(session: Session, stream: str) -> None:
-    erased = select(tables.Stream.stream).where(tables.Stream.stream == stream, tables.Stream.erased_at.is_not(None))
-    if session.scalar(erased) is not None:
+def _refuse_if_gone(session: Session, stream: str) -> None:
+    head = session.get(tables.Stream, stream, populate_existing=True)
+    if head is not None and head.erased_at is not None:
         raise errors.NotFound("erased", "This was erased.")
+    if head is not None and head.archived_at is not None:
+        raise Archived(stream)
 
 
 def _meta() -> bytes:

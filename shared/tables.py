@@ -39,7 +39,7 @@ class Event(Kernel):
 
 
 class Stream(Kernel):
-    """One row per stream: its head. Appending locks it. Of an erased stream only this row is left."""
+    """One row per stream: its head. Appending locks it. Of an erased or archived stream only this row is left."""
 
     __tablename__ = "streams"
 
@@ -47,6 +47,7 @@ class Stream(Kernel):
     version: Mapped[int]
     hash: Mapped[bytes]
     erased_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
 
 
 class Snapshot(Kernel):
@@ -165,8 +166,8 @@ class Discarded(Kernel):
 
 class Replay(Kernel):
     """
-    A selection of a producer's events that operations had applied: who, why, and how far it came. One that has not
-    ended goes on when the same selection, known by its sum, is replayed again.
+    A selection of a producer's events that operations had applied: who, why, and how far it came. Where one has not
+    ended that has the same selection, known by its sum, the next one ends it and takes over its position.
     """
 
     __tablename__ = "replays"
@@ -182,6 +183,33 @@ class Replay(Kernel):
     reason: Mapped[str]
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+class Archive(Kernel):
+    """The file in which an archived stream's events are kept, by its name and sum, and who had them put there."""
+
+    __tablename__ = "archives"
+
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    file: Mapped[str]
+    sha256: Mapped[bytes]
+    actor: Mapped[str]
+    archived_at: Mapped[datetime]
+
+
+class Repair(Kernel):
+    """A row of state that operations set to what the events say: the columns that differed, who, and why."""
+
+    __tablename__ = "repairs"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    relation: Mapped[str]
+    key: Mapped[str]
+    stored: Mapped[dict[str, Any]]
+    folded: Mapped[dict[str, Any]]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    repaired_at: Mapped[datetime]
 
 
 class Command(Kernel):

@@ -55,6 +55,8 @@ class Worker:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
+        for work in self._counted():
+            metrics.expect_work(work)
         self._thread("listen", self._listen)
         self._thread("publish", self._publish)
         self._thread("jobs", self._do_jobs)
@@ -87,6 +89,12 @@ class Worker:
         """The threads that will not go on by themselves; none of a worker that stops."""
         return [] if self.stopping.is_set() else watchdog.stuck(self._threads)
 
+    def _counted(self) -> list[str]:
+        """All whose failures are counted, by the names under which they are."""
+        timers = [f"{self.work.service} {timer.name}" for timer in self.work.timers]
+        followers = [name for one in self.consumers for name in (one.name, f"{self.work.service} parked")]
+        return [*(f"{self.work.service} {channel}" for channel in self.bells), *timers, *followers]
+
     def _thread(self, name: str, run: Callable[[], None]) -> None:
         def live() -> None:
             watchdog.go_on()
@@ -98,8 +106,12 @@ class Worker:
 
     def _publish(self) -> None:
         def once() -> None:
-            outbox.sequence(self.database)
-            self.relay.run()
+            try:
+                outbox.sequence(self.database)
+                self.relay.run()
+            except Exception:  # whatever it is, nothing is published
+                self.sequenced.clear()
+                raise
             self.sequenced.set()
 
         self._repeat("outbox", once)
@@ -118,7 +130,6 @@ class Worker:
                 failures = 0
             except (*database.TRANSIENT, relay.BrokerAway) as error:
                 failures += 1
-                self.sequenced.clear()
                 log.warning("a part is away", work=work, error=type(error).__name__)
                 metrics.work_failed(work, "away")
             except Exception:

@@ -58,5 +58,12 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def operator(named: str) -> str:
-    """Who is recorded as the one who decided."""
-    return named or f"{getpass.getuser()}@{socket.gethostname()}"
+    """
+    Who is recorded as the one who decided.
+
+    :raises UsageError: if nobody is named, and the user has no name, as in a container
+    """
+    try:
+        return named or f"{getpass.getuser()}@{socket.gethostname()}"
+    except KeyError:
+        raise click.UsageError("say with --by who you are: this system knows no name for its user") from None

@@ -53,7 +53,7 @@ def rebuild(services: tuple[str, ...], *, limit: int, reveal: bool, execute: boo
 
     All events are projected beside what stands; then writers of these tables are locked out for as long as it takes
     to project what came last, to compare, and to write what differs. Readers do not wait. It may be stopped at any
-    moment, and run twice.
+    moment, and run twice. Of several services, one is done after the other, each as a whole or not at all.
 
     Exit codes: 0 done; 5 this release cannot project an event; 75 a database is away, or writers did not let go.
     """

@@ -73,7 +73,11 @@ def _filter(*names: str, help: str, metavar: str) -> Callable[[Command], Command
 @click.option("--overtaken", is_flag=True, help="Discarded events, too, of whose stream later ones are applied.")
 @click.option("--catch-up", is_flag=True, help="Then apply what the consumer has not reached, up to the log's end.")
 @click.option("--max", "most", type=click.IntRange(min=1), help="How many events may be selected, with --execute.")
-@click.option("--reason", default="", help="Why. It is kept with your name; write no personal data of customers.")
+@click.option(
+    "--reason",
+    default="",
+    help="Why, with --execute. It is kept with your name; write no personal data of customers.",
+)
 @options.by
 @options.execute
 @options.as_json
@@ -91,7 +95,8 @@ def replay(
     **rest: Any,
 ) -> None:
     """
-    Have one consumer apply what it missed, from the producer's log. Nothing is published, and no job is repeated.
+    Have one consumer apply what it missed, from the producer's log. The selected events are told to nobody else; what
+    the handler decides from them is new, and is published as always.
 
     `--mode missing` applies parked and discarded events, each stream in its order, and stops a stream at the first
     that fails. `--mode again` applies what was applied before, with all that follows in the same streams, where the
@@ -119,6 +124,8 @@ def replay(
         raise click.UsageError("say who is to apply them: --to")
     if execute and most is None:
         raise click.UsageError("--execute needs --max: how many events may be selected")
+    if execute and not rest["reason"].strip():
+        raise click.UsageError("--execute needs --reason: why")
     order = replaying.Order(
         producer=producer,
         consumer=consumer,

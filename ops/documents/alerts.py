@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ops import limits
+from ops import limits, processes
 
 PATH = "docs/alerts.yml"
 
@@ -21,6 +21,7 @@ class Alert:
     :param minutes: how long it must hold; 0: once is enough
     :param severity: `page` wakes somebody, `ticket` waits for the morning
     :param section: the heading in `docs/operations.md`
+    :param service: which one it is about, where it is a rule of that service alone
     """
 
     name: str
@@ -29,6 +30,25 @@ class Alert:
     severity: str
     summary: str
     section: str
+    service: str = ""
+
+
+def _missing(verb: str, service: str) -> Alert:
+    """
+    A rule for each: which services a process runs stands in one label, and what is dead shows no figures.
+
+    :param verb: `serve` or `worker`
+    """
+    return Alert(
+        name="ChatnessNoWorker" if verb == "worker" else "ChatnessNoServe",
+        expression=f'absent(chatness_build_info{{role=~"{verb} (.+ )?{service}( .+)?"}})',
+        minutes=2,
+        severity="page",
+        summary=f"no {verb} {service} runs: "
+        + ("its events and jobs wait" if verb == "worker" else "what needs it is answered with 503"),
+        section="The doctor says: silent, or no live process",
+        service=service,
+    )
 
 
 ALERTS = (
@@ -40,14 +60,8 @@ ALERTS = (
         summary="{{ $labels.instance }} is not ready: {{ $labels.part }}",
         section="Messages are answered with 503",
     ),
-    Alert(
-        name="ChatnessNoWorker",
-        expression='absent(chatness_build_info{role=~"worker.*"})',
-        minutes=2,
-        severity="page",
-        summary="no worker runs: events and jobs wait",
-        section="The doctor says: silent, or no live process",
-    ),
+    *(_missing("serve", name) for name in (*processes.SERVICES, "gateway")),
+    *(_missing("worker", name) for name in processes.SERVICES),
     Alert(
         name="ChatnessAnswersWithErrors",
         expression='sum(rate(chatness_http_requests_total{status=~"5.."}[5m]))'
@@ -165,11 +179,12 @@ def render() -> str:
 
 def _rule(alert: Alert) -> str:
     holds = f"        for: {alert.minutes}m\n" if alert.minutes else ""
+    service = f"          service: {alert.service}\n" if alert.service else ""
     return (
         f"      - alert: {alert.name}\n"
         f"        expr: >-\n          {alert.expression}\n"
         f"{holds}"
-        f"        labels:\n          severity: {alert.severity}\n"
+        f"        labels:\n          severity: {alert.severity}\n{service}"
         f"        annotations:\n"
         f"          summary: {_quoted(alert.summary)}\n"
         f"          section: {_quoted(alert.section)}\n"

@@ -50,7 +50,13 @@ ELSEWHERE = {
 def sections() -> dict[str, type[Any]]:
     """The settings classes by the names of their sections."""
     services = {name.capitalize(): processes.settings_of(name) for name in processes.SERVICES}
-    return {"Every process": settings.Settings, "The gateway": processes.settings_of("gateway"), **services}
+    gateway = {"The gateway": processes.settings_of("gateway")}
+    return {
+        "Every process": settings.Settings,
+        **gateway,
+        **services,
+        "The command line": settings.CommandLineSettings,
+    }
 
 
 def render() -> str:

@@ -14,6 +14,7 @@ from shared import events
 USUAL = {
     "account_id": "the person's account",
     "bot_id": "the bot",
+    "credit_id": "the credit: extra messages that operations granted",
     "generation": "which count of the month this is: a reset begins the next",
     "intent_id": "the request for a change, made once",
     "limit": "how many messages the calendar month has",

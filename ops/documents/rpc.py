@@ -6,12 +6,15 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ops import rpc_doors
+from ops import broker, rpc_doors
 from shared import commands, rpc_wire
 from shared.rpc import arguments
 
 PATH = "docs/rpc.md"
 WIDTH = 118
+MESSAGES = broker.QUEUE_BOUNDS["max-length"]
+MEBIBYTES = broker.QUEUE_BOUNDS["max-length-bytes"] // 1024**2
+DAYS = broker.QUEUE_BOUNDS["expires"] // 86_400_000
 
 TOP = f"""\
 # Calling our services
@@ -31,7 +34,9 @@ rabbitmqctl import_definitions bot-runtime.json
 
 The user's name is yours: the actor of all that you do, in our events and in what customers see of them. With it comes
 an exchange, `nameko-rpc.<name>`, on which you call and are answered; that it is yours tells us who calls. You may
-make queues that are named `<name>.…`, and those that nameko makes for a service of that name.
+make queues that are named `<name>.…`, and those that nameko makes for a service of that name. Each of these holds the
+last {MESSAGES} messages or {MEBIBYTES} MiB, and goes when nobody takes from it for {DAYS} days. What it no longer
+has, `read_log` gives you. Declare none with `x-overflow: reject-publish`: full, it would hold up our events for all.
 
 nameko's client takes the exchange as a setting:
 

@@ -5,5 +5,6 @@ Owns a stream per account and per org; credentials, sessions, registrations and 
 Commands: register, confirm_email, request_password_reset, reset_password, create_session, end_session,
 end_current_session, change_name, change_org.
 Questions: verify_session, list_sessions, get_account, get_org, list_orgs, list_members, get_profile, get_org_profile.
-Tells: AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined. Hears nobody.
+Tells: AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined. Hears: quota's
+UsageThresholdReached, and writes to the owner.
 """

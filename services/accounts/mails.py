@@ -64,6 +64,45 @@ If it was not you, do nothing: your password stays as it is.
     )
 
 
+def messages_nearly_used(*, percent: int, used: int, limit: int, period: str, billing_link: str) -> Mail:
+    return Mail(
+        f"{percent} % of this month's messages are used",
+        f"""\
+Hello,
+
+your organization has used {used:,} of the {limit:,} messages that its Chatness plan has for {period}.
+
+When all are used, your bots stop until the first day of the next month (UTC). If you need more before, you can choose
+a larger plan at
+
+{billing_link}
+""",
+    )
+
+
+def messages_used_up(*, limit: int, period: str, credits_remaining: int, billing_link: str) -> Mail:
+    then = (
+        f"Your bots run on with the {credits_remaining:,} extra messages that you were granted. When those are used, "
+        "they stop\nuntil the first day of the next month (UTC)."
+        if credits_remaining
+        else "Your bots have stopped, and new messages are refused until the first day of the next month (UTC)."
+    )
+    return Mail(
+        "This month's messages are used up",
+        f"""\
+Hello,
+
+your organization has used all {limit:,} messages that its Chatness plan has for {period}.
+
+{then}
+
+If you need more before, you can choose a larger plan at
+
+{billing_link}
+""",
+    )
+
+
 def password_changed(*, reset_link: str) -> Mail:
     return Mail(
         "Your password was changed",

@@ -113,5 +113,6 @@ def _found(session: Session, registration: models.Registration, org_id: str, own
 
 def _invalid_token() -> errors.Invalid:
     return errors.Invalid(
-        "invalid_token", "This link is unknown, too old or replaced; register again to get another."
+        "invalid_token",
+        "This link is unknown or too old, or the address was confirmed with another; register again to get another.",
     )

@@ -10,6 +10,7 @@ from services.accounts import (
     addresses,
     credentials,
     inputs,
+    models,
     org,
     org_profile,
     password_resets,
@@ -30,6 +31,18 @@ def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]
         "account": projections.own_account(session, account_id),
         "org": projections.owners_org(session, org_id),
     }
+
+
+def _same_password(session: Session, *, password: str, account_id: str = "") -> dict[str, Any]:
+    """
+    A repeat with another password would be told that it is set: no fingerprint of it is kept, so its hash decides.
+
+    :param account_id: empty where a release before this one has remembered the command
+    """
+    credential = session.get(models.Credential, account_id)
+    if credential is not None and not passwords.verify(credential.password_hash, password):
+        raise errors.Invalid("idempotency_key_reused", "This id was used before with another password.")
+    return {}
 
 
 class AccountsService(doors.Service):
@@ -57,9 +70,12 @@ class AccountsService(doors.Service):
         password_resets.request(session, addresses.parse(email))
         return {}
 
-    @doors.command("password:reset", answer=_nothing, secret=("password",))
+    @doors.command("password:reset", answer=_nothing, repeat=_same_password, secret=("password",))
     def reset_password(self, session: Session, token: str, password: str) -> dict[str, str]:
-        """:raises Invalid: `invalid_token`; `password_too_short`, `password_too_long`, `password_too_common`"""
+        """
+        :raises Invalid: `invalid_token`; `password_too_short`, `password_too_long`, `password_too_common`;
+            `idempotency_key_reused` at a repeat with what is not, or no longer, the account's password
+        """
         owner = password_resets.owner(session, token)
         inputs.check_password(password, context_words=[addresses.parse(owner.typed_email).local_part])
         password_resets.use(
@@ -69,7 +85,7 @@ class AccountsService(doors.Service):
             password_hash=passwords.hash(password),
             public_url=self.house.settings.public_url,
         )
-        return {}
+        return {"account_id": owner.account_id}
 
     @doors.opened("session:create")
     def create_session(self, command_id: str, email: str, password: str, user_agent: str = "") -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""What accounts does without a caller: send its mails, and forget what has expired."""
+"""What accounts hears, and what it does without a caller: send its mails, and forget what has expired."""
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
-from services.accounts import mailing, models, password_resets, sessions
+from services.accounts import mailing, mails, models, password_resets, sessions
 from services.accounts.settings import Settings
-from shared import database, mail, pruning, worker
+from services.quota.events import CATALOGUE as QUOTA
+from services.quota.events import UsageThresholdReached
+from shared import database, envelope, inbox, mail, pruning, worker
 
 
 def work(settings: Settings, home: database.Database) -> worker.Work:
@@ -22,9 +26,29 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
 
     return worker.Work(
         service="accounts",
+        hears=[inbox.Hears(QUOTA, {UsageThresholdReached: partial(on_usage_threshold_reached, settings.public_url)})],
         jobs={mailing.JOB: send, password_resets.JOB: mail_reset_link},
         timers=[worker.Timer(name="prune accounts", every_seconds=600.0, run=prune), pruning.TIMER],
     )
+
+
+def on_usage_threshold_reached(
+    public_url: str, session: Session, fact: UsageThresholdReached, _envelope: envelope.Envelope
+) -> None:
+    """Write to the org's owner, unless the org or the month is gone: after a long outage it would be untrue."""
+    if fact.period < f"{database.now(session):%Y-%m}":
+        return
+    org = session.get(models.Org, fact.org_id)
+    owner = session.get(models.Credential, org.owner_id) if org else None
+    if owner is not None:
+        mailing.mail_to(session, owner.typed_email, _usage_mail(fact, public_url), subject=owner.account_id)
+
+
+def _usage_mail(fact: UsageThresholdReached, public_url: str) -> mails.Mail:
+    month: Any = {"limit": fact.limit, "period": fact.period, "billing_link": f"{public_url}/billing"}
+    if fact.used >= fact.limit:
+        return mails.messages_used_up(credits_remaining=fact.credits_remaining, **month)
+    return mails.messages_nearly_used(percent=fact.threshold, used=fact.used, **month)
 
 
 def prune(home: database.Database) -> None:

@@ -53,10 +53,12 @@ class Admission(Schema):
     id = fields.String(required=True)
     bot_id = fields.String(required=True)
     period = fields.String(required=True, metadata={"description": "the calendar month in UTC, as 2026-11"})
-    used = fields.Integer(required=True)
-    limit = fields.Integer(required=True)
-    credits_remaining = fields.Integer(required=True)
-    remaining = fields.Integer(required=True)
+    used = fields.Integer(required=True, metadata={"description": "of the plan's messages"})
+    limit = fields.Integer(required=True, metadata={"description": "the plan's, per month"})
+    credits_remaining = fields.Integer(
+        required=True, metadata={"description": "extra messages, spent after the plan's own"}
+    )
+    remaining = fields.Integer(required=True, metadata={"description": "of the plan and of credits together"})
 
 
 class Message(Admission):

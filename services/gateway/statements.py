@@ -11,7 +11,10 @@ import flask
 from shared import context
 
 MEDIA_TYPE = "text/csv"
-COLUMNS = ("entry", "at", "kind", "change", "used", "message_id", "bot_id", "plan", "limit", "action", "why")
+COLUMNS = (
+    *("entry", "at", "kind", "change", "used", "message_id", "bot_id", "credit_id"),
+    *("plan", "limit", "action", "why"),
+)
 AT_ONCE = 1000
 PART_SECONDS = 5.0
 MOST_SECONDS = 600.0  # then it breaks off, which a client can tell from an end

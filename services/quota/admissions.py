@@ -4,13 +4,14 @@ A batch of messages asking to be admitted, in one transaction: lock, decide one 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, Text
 
-from services.quota import boundary, ledger, models, projections
+from services.quota import boundary, ledger, projections
 from shared import context, database, errors
 
 
@@ -32,6 +33,23 @@ class Item:
         return self.org_id, self.message_id
 
 
+@dataclass(kw_only=True)
+class Message:
+    """A row of `models.Message` to be: many are made in a batch, and the mapped class takes its time."""
+
+    org_id: str
+    message_id: str
+    bot_id: str
+    period: str
+    generation: int
+    used: int
+    message_limit: int
+    credit_id: str
+    credits_remaining: int
+    recorded_at: datetime
+    refunded_at: None = None
+
+
 Answer = dict[str, Any] | errors.ServiceError
 
 
@@ -51,9 +69,9 @@ def admit(session: Session, items: Sequence[Item]) -> Decided:
     if not items:
         return Decided(answers=[], admitted=0)
     pages = boundary.open_pages(session, {item.org_id for item in items})
-    known = _known(session, items)
+    known: dict[tuple[str, str], Any] = _known(session, items)
     reasons = _pause_reasons(session, items)
-    admitted: list[models.Message] = []
+    admitted: list[Message] = []
     answers: list[Answer] = []
     for item in items:
         try:
@@ -65,18 +83,18 @@ def admit(session: Session, items: Sequence[Item]) -> Decided:
             answers.append(_same(message, item))
         except errors.ServiceError as refusal:
             answers.append(refusal)
-    boundary.write(session, pages.values())
-    boundary.insert_messages(session, [_values(message) for message in admitted])
+    boundary.write(session, pages.values(), messages=[vars(message) for message in admitted])
     return Decided(answers=answers, admitted=len(admitted))
 
 
-def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons: list[str] | None) -> models.Message:
+def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons: list[str] | None) -> Message:
     if page is None or page.month.subscription_version == 0:
         raise boundary.not_ready()
     if reasons is None:
         raise errors.NotFound("unknown_bot", "There is no such bot.")
     if reasons:
         raise errors.Conflict("bot_paused", "This bot is paused.", {"pause_reasons": sorted(reasons)})
+    credit_id = page.month.next_credit
     try:
         page.add(ledger.admit(page.month, message_id=item.message_id, bot_id=item.bot_id))
     except errors.LimitReached as refusal:
@@ -84,7 +102,7 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons
         raise errors.LimitReached(
             refusal.code, refusal.message, {**refusal.details, "resets_at": resets_at}
         ) from None
-    return models.Message(
+    return Message(
         org_id=item.org_id,
         message_id=item.message_id,
         bot_id=item.bot_id,
@@ -92,11 +110,13 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, reasons
         generation=page.month.generation,
         used=page.month.used,
         message_limit=page.month.limit,
+        credit_id=credit_id,
+        credits_remaining=page.month.credits_remaining,
         recorded_at=database.now(session),
     )
 
 
-def _same(message: models.Message, item: Item) -> dict[str, Any]:
+def _same(message: Any, item: Item) -> dict[str, Any]:
     if message.bot_id != item.bot_id:
         raise errors.Conflict("message_id_reused", "This message id was used before for another bot.")
     if message.refunded_at is not None:
@@ -116,10 +136,9 @@ JOIN bots USING (org_id, bot_id)
 """).bindparams(bindparam("org_ids", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Text)))
 
 
-def _known(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], models.Message]:
+def _known(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], Any]:
     wanted = _pairs({item.key for item in items})
-    rows = session.scalars(select(models.Message).from_statement(_KNOWN), wanted)
-    return {(row.org_id, row.message_id): row for row in rows}
+    return {(row.org_id, row.message_id): row for row in session.execute(_KNOWN, wanted)}
 
 
 def _pause_reasons(session: Session, items: Sequence[Item]) -> dict[tuple[str, str], list[str]]:
@@ -129,7 +148,3 @@ def _pause_reasons(session: Session, items: Sequence[Item]) -> dict[tuple[str, s
 
 def _pairs(keys: set[tuple[str, str]]) -> dict[str, list[str]]:
     return {"org_ids": [org_id for org_id, _ in keys], "ids": [id for _, id in keys]}
-
-
-def _values(message: models.Message) -> dict[str, object]:
-    return {column: getattr(message, column) for column in models.Message.__table__.columns.keys()}  # noqa: SIM118

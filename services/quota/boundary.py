@@ -7,15 +7,16 @@ A `Page` is one org within a transaction: rules give facts, `add` folds them, `w
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
-from sqlalchemy.types import ARRAY, BigInteger, Boolean, LargeBinary, Text
+from sqlalchemy.types import ARRAY, Text
 
-from services.quota import ledger, models, projections, tally
+from services.quota import credits, ledger, models, projections, tally
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
-from shared import bulk, database, errors, events, store
+from shared import bulk, clock, database, errors, events, store, tables
 
 UNFOLDED: store.Aggregate[None] = store.Aggregate(
     catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
@@ -51,24 +52,35 @@ def open_page(session: Session, org_id: str) -> Page:
 
 def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     """Lock the orgs that are known, read the database's clock, and turn each month that is over."""
-    wanted = select(models.Org).where(models.Org.org_id.in_(sorted(org_ids))).order_by(models.Org.org_id)
-    rows = session.scalars(wanted.with_for_update(), execution_options={"populate_existing": True}).all()
-    # Only now: whoever waited for the lock must not decide by the time at which it began to wait.
-    now = database.set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
-    pages = {row.org_id: _page(row) for row in rows}
-    for page in pages.values():
-        page.add(ledger.turn(page.month, period=period_of(now)))
-    return pages
+    rows = session.execute(_LOCK, {"org_ids": sorted(org_ids)}).all()
+    if not rows:
+        return {}
+    return _up_to(database.set_now(session, max(row.locked_at for row in rows)), rows)
 
 
 def look(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
-    """The orgs as they are to be shown: without a lock, and a month that is over is turned here and nowhere else."""
+    """
+    The orgs as they are to be shown: without a lock, and what is over is turned or expired here and nowhere else.
+    """
     rows = session.scalars(select(models.Org).where(models.Org.org_id.in_(sorted(org_ids)))).all()
     now = database.set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
-    pages = {row.org_id: _page(row) for row in rows}
+    return _up_to(now, rows)
+
+
+def _up_to(now: datetime, rows: Iterable[Any]) -> dict[str, Page]:
+    pages = {row.org_id: page_of(row) for row in rows}
     for page in pages.values():
         page.add(ledger.turn(page.month, period=period_of(now)))
+        page.add(ledger.expire(page.month, at=now))
     return pages
+
+
+# The clock is read behind each row's lock, which is why these are taken in a part of their own: whoever waited must
+# not decide by the time at which it began to wait.
+_LOCK = text("""
+WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id FOR UPDATE)
+SELECT locked.*, clock_timestamp() AS locked_at FROM locked
+""").bindparams(bindparam("org_ids", type_=ARRAY(Text)))
 
 
 def found(session: Session, org_id: str) -> Page:
@@ -90,27 +102,38 @@ _NEW = {
     "generation": 0,
     "used": 0,
     "stopped": False,
+    "threshold": 0,
+    "credits": [],
     "ledger_version": 0,
     "ledger_hash": events.GENESIS,
 }
 
 
-def write(session: Session, pages: Iterable[Page]) -> None:
-    """Store what was decided: all ledgers in four statements, however many orgs, and the rare notices one by one."""
+def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) -> None:
+    """
+    Store what was decided: in one round trip, however many orgs, and the rare notices one by one.
+
+    :param messages: those that were admitted; each stands in a ledger of the pages
+    """
     changed = [page for page in pages if page.facts]
+    if not changed:
+        return
     recorded = [event for page in changed for event in _link_ledger(session, page)]
-    if recorded:
-        store.insert_events(session, recorded, CATALOGUE)
-        _move_streams(session, recorded)
-        facts = [fact for page in changed for fact in page.facts if isinstance(fact, LEDGER)]
-        tally.write(session, zip(recorded, facts, strict=True))
+    facts = [fact for page in changed for fact in page.facts if isinstance(fact, LEDGER)]
+    added = list(zip(recorded, facts, strict=True))
+    along = [
+        bulk.upsert(tables.Stream, _heads(recorded)),
+        bulk.update(models.Org, [row_of(page) for page in changed]),
+        bulk.insert(models.Message, messages),
+        tally.days(added),
+    ]
+    store.insert_events(session, recorded, CATALOGUE, along=along)
+    tally.months(session, added)
     for page in changed:
         notices = [fact for fact in page.facts if not isinstance(fact, LEDGER)]
         if notices:
             _append(session, notice_stream(page.month.org_id), notices)
         page.facts = []
-    if changed:
-        _save(session, changed)
 
 
 def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
@@ -120,10 +143,6 @@ def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts)
 
 def _append(session: Session, stream: str, facts: ledger.Facts, kind: store.Aggregate[None] = UNFOLDED) -> None:
     store.append(session, store.head(session, stream, kind), kind, facts)
-
-
-def insert_messages(session: Session, messages: list[dict[str, object]]) -> None:
-    bulk.insert(session, models.Message, messages)
 
 
 def period_of(moment: datetime) -> str:
@@ -140,10 +159,10 @@ def notice_stream(org_id: str) -> str:
 
 
 def not_ready() -> errors.Unavailable:
-    return errors.Unavailable("org_not_ready", "This org is being set up; try again in a moment.")
+    return errors.Unavailable("org_not_ready", "This organization is being set up; try again in a moment.")
 
 
-def _page(row: models.Org) -> Page:
+def page_of(row: Any) -> Page:
     month = ledger.Month(
         org_id=row.org_id,
         period=row.period,
@@ -154,8 +173,20 @@ def _page(row: models.Org) -> Page:
         generation=row.generation,
         used=row.used,
         stopped=row.stopped,
+        threshold=row.threshold,
+        credits=tuple(_credit(credit) for credit in row.credits),
     )
     return Page(month, row.bot_limit, row.ledger_version, row.ledger_hash)
+
+
+def _credit(kept: dict[str, Any]) -> credits.Credit:
+    moments = {name: clock.parse(kept[name]) for name in ("granted_at", "expires_at")}
+    return credits.Credit(**{**kept, **moments})
+
+
+def _kept(credit: credits.Credit) -> dict[str, Any]:
+    moments = {name: clock.rfc3339(getattr(credit, name)) for name in ("granted_at", "expires_at")}
+    return {**vars(credit), **moments}
 
 
 def _link_ledger(session: Session, page: Page) -> list[events.Recorded]:
@@ -178,66 +209,25 @@ def _period_before(page: Page, facts: Sequence[events.Event]) -> str:
     return "" if facts and isinstance(facts[0], PeriodOpened) else page.month.period
 
 
-_MOVE_STREAMS = text("""
-INSERT INTO streams (stream, version, hash)
-SELECT * FROM unnest(:streams, :versions, :hashes)
-ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash
-""").bindparams(
-    bindparam("streams", type_=ARRAY(Text)),
-    bindparam("versions", type_=ARRAY(BigInteger)),
-    bindparam("hashes", type_=ARRAY(LargeBinary)),
-)
+def _heads(recorded: Sequence[events.Recorded]) -> bulk.Rows:
+    last = {event.stream: event for event in recorded}
+    return [{"stream": stream, "version": event.version, "hash": event.hash} for stream, event in last.items()]
 
 
-def _move_streams(session: Session, recorded: list[events.Recorded]) -> None:
-    heads = {event.stream: event for event in recorded}
-    session.execute(
-        _MOVE_STREAMS,
-        {
-            "streams": list(heads),
-            "versions": [event.version for event in heads.values()],
-            "hashes": [event.hash for event in heads.values()],
-        },
-    )
-
-
-_COLUMNS = {
-    "org_id": Text,
-    "period": Text,
-    "plan": Text,
-    "message_limit": BigInteger,
-    "bot_limit": BigInteger,
-    "max_resets": BigInteger,
-    "subscription_version": BigInteger,
-    "generation": BigInteger,
-    "used": BigInteger,
-    "stopped": Boolean,
-    "ledger_version": BigInteger,
-    "ledger_hash": LargeBinary,
-}
-_SAVE = text(
-    f"UPDATE orgs SET {', '.join(f'{name} = fresh.{name}' for name in _COLUMNS if name != 'org_id')}"
-    f" FROM unnest({', '.join(f':{name}' for name in _COLUMNS)}) AS fresh ({', '.join(_COLUMNS)})"
-    " WHERE orgs.org_id = fresh.org_id"
-).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items()))
-
-
-def _save(session: Session, pages: list[Page]) -> None:
-    rows = [
-        {
-            "org_id": page.month.org_id,
-            "period": page.month.period,
-            "plan": page.month.plan,
-            "message_limit": page.month.limit,
-            "bot_limit": page.bot_limit,
-            "max_resets": page.month.max_resets,
-            "subscription_version": page.month.subscription_version,
-            "generation": page.month.generation,
-            "used": page.month.used,
-            "stopped": page.month.stopped,
-            "ledger_version": page.ledger_version,
-            "ledger_hash": page.ledger_hash,
-        }
-        for page in pages
-    ]
-    session.execute(_SAVE, {name: [row[name] for row in rows] for name in _COLUMNS})
+def row_of(page: Page) -> dict[str, object]:
+    return {
+        "org_id": page.month.org_id,
+        "period": page.month.period,
+        "plan": page.month.plan,
+        "message_limit": page.month.limit,
+        "bot_limit": page.bot_limit,
+        "max_resets": page.month.max_resets,
+        "subscription_version": page.month.subscription_version,
+        "generation": page.month.generation,
+        "used": page.month.used,
+        "stopped": page.month.stopped,
+        "threshold": page.month.threshold,
+        "credits": [_kept(credit) for credit in page.month.credits],
+        "ledger_version": page.ledger_version,
+        "ledger_hash": page.ledger_hash,
+    }

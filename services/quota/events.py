@@ -1,14 +1,17 @@
 """What happened to an org's messages and bots. The ledger's facts are private; the others hear what it means."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from shared import events
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodOpened:
-    """The first fact of a month's ledger. It carries all that the month begins with, so that it folds by itself."""
+    """
+    The first fact of a month's ledger. It carries what the month begins with, so that it folds by itself; a
+    CreditCarried for each credit follows.
+    """
 
     name: ClassVar[str] = "quota.PeriodOpened"
     schema: ClassVar[int] = 1
@@ -22,13 +25,18 @@ class PeriodOpened:
 
 @dataclass(frozen=True, kw_only=True)
 class MessageRecorded:
-    """One message was admitted, and counts."""
+    """
+    One message was admitted, and counts.
+
+    :param credit_id: the credit that it was taken from; empty: from the plan's own messages
+    """
 
     name: ClassVar[str] = "quota.MessageRecorded"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
 
     message_id: str
     bot_id: str
+    credit_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +44,8 @@ class MessageRefunded:
     """
     A message that was counted could not be sent. It stands in the month in which it was counted.
 
-    :param gives_back: whether it counts no more: only while that month, and the count since its last reset, still run
+    :param gives_back: whether it counts no more in that month: only while it, and the count since its last reset,
+        still run. Of a message that was taken from a credit it is false, and CreditReturned says the rest
     """
 
     name: ClassVar[str] = "quota.MessageRefunded"
@@ -85,6 +94,96 @@ class UsageReset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreditGranted:
+    """
+    Operations gave the org extra messages. Why they did is in no event.
+
+    :param messages: how many
+    :param granted_at: when
+    :param expires_at: from then on they cannot be used
+    :param reason_version: which version of the reason holds
+    """
+
+    name: ClassVar[str] = "quota.CreditGranted"
+    schema: ClassVar[int] = 1
+
+    credit_id: str
+    messages: int
+    granted_at: str
+    expires_at: str
+    reason_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditCarried:
+    """
+    A credit as a new month finds it.
+
+    :param messages: how many were granted
+    :param remaining: how many of them are left
+    :param granted_at: when it was granted
+    :param expires_at: from then on it cannot be used
+    """
+
+    name: ClassVar[str] = "quota.CreditCarried"
+    schema: ClassVar[int] = 1
+
+    credit_id: str
+    messages: int
+    remaining: int
+    granted_at: str
+    expires_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditReturned:
+    """A message that was taken from a credit was refunded: the credit has it again. It stands in the open month."""
+
+    name: ClassVar[str] = "quota.CreditReturned"
+    schema: ClassVar[int] = 1
+
+    credit_id: str
+    message_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditExpired:
+    """
+    A credit's time is over.
+
+    :param unused: how many messages were left of it
+    """
+
+    name: ClassVar[str] = "quota.CreditExpired"
+    schema: ClassVar[int] = 1
+
+    credit_id: str
+    unused: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageThresholdReached:
+    """
+    Much of the plan's messages, or all, is used. Told once per month and limit: a reset or a higher limit arms it
+    again. Where both thresholds are reached at once, the higher is told alone.
+
+    :param threshold: 80 or 100, percent of the plan's messages
+    :param used: how many of them are used
+    :param credits_remaining: how many extra messages there are besides
+    """
+
+    name: ClassVar[str] = "quota.UsageThresholdReached"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    period: str
+    threshold: int
+    used: int
+    limit: int
+    credits_remaining: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuotaReset:
     """
     Told to the others: the month's usage is zero again.
@@ -108,7 +207,8 @@ class BotsStopped:
     """
     No message is left: all bots of the org stop.
 
-    :param reason: `limit`: the last message was sent; `subscription`: the limit fell to what was used, or below
+    :param reason: `limit`: the last message was sent; `subscription`: the limit fell to what was used, or below;
+        `credit`: the credits that it ran on have expired
     """
 
     name: ClassVar[str] = "quota.BotsStopped"
@@ -206,10 +306,38 @@ class BotDeleted:
     bot_id: str
 
 
-LedgerEvent = PeriodOpened | MessageRecorded | MessageRefunded | LimitChanged | UsageReset
-Notice = QuotaReset | BotsStopped | BotsRestarted
+LedgerEvent = (
+    PeriodOpened
+    | MessageRecorded
+    | MessageRefunded
+    | LimitChanged
+    | UsageReset
+    | CreditGranted
+    | CreditCarried
+    | CreditReturned
+    | CreditExpired
+)
+Notice = QuotaReset | UsageThresholdReached | BotsStopped | BotsRestarted
 RosterEvent = BotCreated | BotRenamed | BotPaused | BotResumed | BotDeleted
 
-LEDGER: tuple[type[events.Event], ...] = (PeriodOpened, MessageRecorded, MessageRefunded, LimitChanged, UsageReset)
-PUBLIC: tuple[type[events.Event], ...] = (QuotaReset, BotsStopped, BotsRestarted, BotPaused, BotResumed)
-CATALOGUE = events.Catalogue("quota", [*LEDGER, *PUBLIC, BotCreated, BotRenamed, BotDeleted], public=PUBLIC)
+LEDGER: tuple[type[events.Event], ...] = (
+    *(PeriodOpened, MessageRecorded, MessageRefunded, LimitChanged, UsageReset),
+    *(CreditGranted, CreditCarried, CreditReturned, CreditExpired),
+)
+PUBLIC: tuple[type[events.Event], ...] = (
+    *(QuotaReset, UsageThresholdReached, BotsStopped, BotsRestarted),
+    *(BotPaused, BotResumed),
+)
+
+
+def _of_the_plan(data: dict[str, Any]) -> dict[str, Any]:
+    """Before there were credits every message was the plan's."""
+    return {**data, "credit_id": ""}
+
+
+CATALOGUE = events.Catalogue(
+    "quota",
+    [*LEDGER, *PUBLIC, BotCreated, BotRenamed, BotDeleted],
+    public=PUBLIC,
+    upcasters={("quota.MessageRecorded", 1): _of_the_plan},
+)

@@ -13,7 +13,8 @@ def runs_out_at(*, remaining: int, counted: Mapping[str, int], now: datetime, re
     The pace is what was counted today and in the seven days before, over the time since the first of these days on
     which anything was. That time is taken for a day at least: a burst in an org's first hour foretells nothing.
 
-    :param counted: messages by day in UTC, as 2026-11-24, less those that were given back
+    :param remaining: of the plan and of credits together
+    :param counted: messages by day in UTC, as 2026-11-24, less refunds
     """
     first = since(now)
     recent = {day: number for day, number in counted.items() if first <= day <= f"{now:%Y-%m-%d}" and number > 0}

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from services.quota import bots, ledger, models, tally
+from services.quota import bots, credits, ledger, models, tally
 from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
 from shared import clock, errors, events, personal, rebuilding, store
 
@@ -38,6 +38,7 @@ READ_MODELS = rebuilding.ReadModels(
     tables=models.Views.metadata,
     catalogue=CATALOGUE,
     projects={"bots": project_bot, "ledger": tally.project},
+    stream_of=dict.fromkeys(("usage_months", "usage_days"), "'ledger-' || org_id || '-' || period"),
 )
 
 
@@ -51,13 +52,23 @@ def usage(month: ledger.Month) -> dict[str, Any]:
         "period": month.period,
         "used": month.used,
         "limit": month.limit,
-        "credits_remaining": 0,
+        "credits_remaining": month.credits_remaining,
         "remaining": month.remaining,
         "resets_at": resets_at(month.period),
         "blocked": month.remaining == 0,
         "plan": month.plan,
         "resets_left": month.resets_left,
         "subscription_version": month.subscription_version,
+    }
+
+
+def credit(credit: credits.Credit) -> dict[str, Any]:
+    return {
+        "id": credit.id,
+        "messages": credit.messages,
+        "remaining": credit.remaining,
+        "granted_at": clock.rfc3339(credit.granted_at),
+        "expires_at": clock.rfc3339(credit.expires_at),
     }
 
 
@@ -73,8 +84,8 @@ def admission(row: models.Message) -> dict[str, Any]:
         "period": row.period,
         "used": row.used,
         "limit": row.message_limit,
-        "credits_remaining": 0,
-        "remaining": max(0, row.message_limit - row.used),
+        "credits_remaining": row.credits_remaining,
+        "remaining": max(0, row.message_limit - row.used) + row.credits_remaining,
     }
 
 

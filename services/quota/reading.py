@@ -99,15 +99,17 @@ class Reading(doors.Service):
         :param after: `entry` of the last item of the page before
         :param used: its `used`, from which the count goes on
         :returns: `{"period", "items"}`, of each item `{"entry", "at", "kind", "change", "used", "message_id",
-            "bot_id", "plan", "limit", "action", "why"}`. `kind` is `period_opened`, `message`, `refund`,
-            `limit_changed`, `usage_reset`, and may become others; `used` is the count after it, and `change` what it
-            did to that
+            "bot_id", "credit_id", "plan", "limit", "action", "why"}`. `kind` is `period_opened`, `message`, `refund`,
+            `limit_changed`, `usage_reset`, `credit_granted`, `credit_carried`, `credit_returned`, `credit_expired`,
+            and may become others; `used` is the count of the plan's messages after it, and `change` what it did to
+            that
         :raises Invalid: `invalid_period`
         :raises NotFound: `unknown_period`
+        :raises Conflict: `month_archived`: its entries are in a file
         :raises Unavailable: `org_not_ready`
         """
         period = self._period(session, period)
-        reports.check(session, self.actor.org_id, period)
+        statement.check(session, self.actor.org_id, period)
         items = statement.entries(session, self.actor.org_id, period, after=after, used=used, limit=limit)
         return {"period": period, "items": items}
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from services.quota import boundary, ledger, models
+from services.quota.events import MessageRefunded
 from shared import database, errors
 
 
@@ -23,7 +24,9 @@ def refund(session: Session, org_id: str, message_id: str, *, window: timedelta)
     if message.period == page.month.period:
         page.add(facts)
     else:
-        boundary.append_late(session, org_id, message.period, facts)
+        late: ledger.Facts = [fact for fact in facts if isinstance(fact, MessageRefunded)]
+        boundary.append_late(session, org_id, message.period, late)
+        page.add([fact for fact in facts if fact not in late])
     boundary.write(session, [page])
     message.refunded_at = message.refunded_at or now
 
@@ -36,4 +39,5 @@ def _counted(message: models.Message) -> ledger.Counted:
         generation=message.generation,
         recorded_at=message.recorded_at,
         refunded=message.refunded_at is not None,
+        credit_id=message.credit_id,
     )

@@ -34,17 +34,26 @@ def closed_month(session: Session, org_id: str, period: str) -> dict[str, Any]:
     :raises NotFound: `unknown_period`
     """
     row = _month(session, org_id, period)
-    lasting = func.coalesce(func.sum(Day.messages - Day.given_back), 0)
-    counted = int(session.scalars(select(lasting).where(Day.org_id == org_id, Day.period == period)).one())
+    lasting = func.coalesce(func.sum(Day.messages - Day.given_back), 0).label("lasting")
+    spent = func.coalesce(func.sum(Day.from_credits), 0).label("spent")
+    sums = session.execute(select(lasting, spent).where(Day.org_id == org_id, Day.period == period)).one()
     month = ledger.Month(
         org_id=org_id,
         period=period,
         plan=row.plan,
         limit=row.message_limit,
         generation=row.resets,
-        used=counted - row.reset_used,
+        used=int(sums.lasting - sums.spent) - row.reset_used,
     )
-    return {**projections.usage(month), "forecast": {"runs_out_at": None}}
+    credits_remaining = row.credits - int(sums.spent)
+    remaining = month.remaining + credits_remaining
+    return {
+        **projections.usage(month),
+        "credits_remaining": credits_remaining,
+        "remaining": remaining,
+        "blocked": remaining == 0,
+        "forecast": {"runs_out_at": None},
+    }
 
 
 def days(session: Session, org_id: str, period: str, *, after: tuple[str, str], limit: int) -> list[dict[str, Any]]:
@@ -111,9 +120,9 @@ def _month(session: Session, org_id: str, period: str) -> models.UsageMonth:
 
 
 def _counted_by_day(session: Session, org_ids: list[str], *, since: str) -> defaultdict[str, dict[str, int]]:
-    """By org and day, less what was given back; across the turn of the month."""
+    """By org and day, less what was refunded on it; across the turn of the month."""
     wanted = (
-        select(Day.org_id, Day.day, func.sum(Day.messages - Day.given_back).label("number"))
+        select(Day.org_id, Day.day, func.sum(Day.messages - Day.refunded).label("number"))
         .where(Day.org_id.in_(org_ids), Day.period >= since[: len("yyyy-mm")], Day.day >= since)
         .group_by(Day.org_id, Day.day)
     )

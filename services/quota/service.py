@@ -124,6 +124,19 @@ class QuotaService(reading.Reading):
         return {}
 
     @doors.query("usage:read")
+    def list_credits(self, session: Session) -> list[dict[str, Any]]:
+        """
+        The extra messages that operations granted the org and that have not expired, in the order in which they are
+        spent: the one that expires first.
+
+        :returns: of each `{"id", "messages", "remaining", "granted_at", "expires_at"}`
+        :raises Unavailable: `org_not_ready` for an org of which quota has not heard, yet or ever
+        """
+        page = boundary.open_page(session, self.actor.org_id)
+        boundary.write(session, [page])
+        return [projections.credit(credit) for credit in page.month.credits]
+
+    @doors.query("usage:read")
     def get_subscription_version(self, session: Session) -> int:
         """
         Which version of the subscription quota counts by: a look without a lock, for whoever waits for it.
@@ -235,12 +248,13 @@ def _own_items(caller: context.Actor, items: list[dict[str, Any]]) -> list[admis
 
 
 def _own_item(caller: context.Actor, item: dict[str, Any]) -> admissions.Item:
-    message_id, bot_id, org_id = item.get("message_id"), item.get("bot_id"), item.get("org_id", caller.org_id)
-    if item.keys() - {"message_id", "bot_id", "org_id"} or not all(map(_is_id, (message_id, bot_id, org_id or "-"))):
+    ids = {"message_id": None, "bot_id": None, **item}
+    if ids.keys() - {"message_id", "bot_id", "org_id"} or not all(map(_is_id, ids.values())):
         raise errors.Invalid(
             "invalid_items", "A message has message_id, bot_id and org_id: 1 to 64 letters, digits, _ and - each."
         )
-    return admissions.Item(message_id=message_id, bot_id=bot_id, actor=replace(caller, org_id=org_id))  # type: ignore[arg-type]
+    actor = replace(caller, org_id=item.get("org_id", caller.org_id))
+    return admissions.Item(message_id=item["message_id"], bot_id=item["bot_id"], actor=actor)
 
 
 def _is_id(value: Any) -> bool:

@@ -10,16 +10,20 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.quota import boundary, ledger
+from services.quota import boundary, ledger, reports
 from services.quota.events import (
     CATALOGUE,
+    CreditCarried,
+    CreditExpired,
+    CreditGranted,
+    CreditReturned,
     LimitChanged,
     MessageRecorded,
     MessageRefunded,
     PeriodOpened,
     UsageReset,
 )
-from shared import clock, store, tables
+from shared import clock, errors, store, tables
 
 KINDS = {
     PeriodOpened: "period_opened",
@@ -27,11 +31,27 @@ KINDS = {
     MessageRefunded: "refund",
     LimitChanged: "limit_changed",
     UsageReset: "usage_reset",
+    CreditGranted: "credit_granted",
+    CreditCarried: "credit_carried",
+    CreditReturned: "credit_returned",
+    CreditExpired: "credit_expired",
 }
+DETAILS = ("message_id", "bot_id", "plan", "limit", "action")
 CARRIED_OVER = {
     "max_resets": "; usage carries over, because the plan's resets of this month are used up",
     "earlier_month": "; usage carries over, because the change took effect in an earlier month",
 }
+
+
+def check(session: Session, org_id: str, period: str) -> None:
+    """
+    :raises NotFound: `unknown_period`
+    :raises Conflict: `month_archived`
+    """
+    reports.check(session, org_id, period)
+    head = session.get(tables.Stream, boundary.ledger_stream(org_id, period))
+    if head is not None and head.archived_at is not None:
+        raise errors.Conflict("month_archived", f"The entries of {period} are in an archive.")
 
 
 def entries(session: Session, org_id: str, period: str, *, after: int, used: int, limit: int) -> list[dict[str, Any]]:
@@ -53,7 +73,8 @@ def entries(session: Session, org_id: str, period: str, *, after: int, used: int
                 "kind": KINDS.get(type(fact)) or _words(type(fact).__name__),
                 "change": used - before,
                 "used": used,
-                **{name: getattr(fact, name, None) for name in ("message_id", "bot_id", "plan", "limit", "action")},
+                **{name: getattr(fact, name, None) for name in DETAILS},
+                "credit_id": getattr(fact, "credit_id", "") or None,
                 "why": why(fact),
             }
         )
@@ -65,12 +86,17 @@ def why(fact: Any) -> str:
     match fact:
         case PeriodOpened():
             return f"The month began on the plan {fact.plan or 'none'}, with {fact.limit} messages."
-        case MessageRecorded():
+        case MessageRecorded(credit_id=""):
             return "The message was admitted."
+        case MessageRecorded():
+            return "The message was admitted, and taken from a credit."
         case MessageRefunded() if fact.gives_back:
             return "The message could not be sent, and was given back."
         case MessageRefunded():
-            return "The message could not be sent; its count is over or was reset, so that nothing is given back."
+            return (
+                "The message could not be sent; it came from a credit, or its count is over or was reset, so that "
+                "nothing is given back to the count."
+            )
         case LimitChanged():
             reason = f"The subscription was {_words(fact.action, ' ')}"
             return f"{reason}: {fact.limit} messages a month{CARRIED_OVER.get(fact.carried_over, '')}."
@@ -78,8 +104,24 @@ def why(fact: Any) -> str:
             return (
                 f"The subscription was {_words(fact.action, ' ')}: the count begins anew, after {fact.used_before}."
             )
+        case CreditGranted() | CreditCarried() | CreditReturned() | CreditExpired():
+            return _why_credit(fact)
         case _:
             return f"{_words(type(fact).__name__, ' ').capitalize()}."
+
+
+def _why_credit(fact: CreditGranted | CreditCarried | CreditReturned | CreditExpired) -> str:
+    match fact:
+        case CreditGranted():
+            return f"A credit of {fact.messages} extra messages was granted; they expire at {fact.expires_at}."
+        case CreditCarried():
+            return (
+                f"A credit came over from the month before, with {fact.remaining} of {fact.messages} messages left."
+            )
+        case CreditReturned():
+            return "The message could not be sent, and was given back to its credit."
+        case CreditExpired():
+            return f"The credit expired, with {fact.unused} messages left."
 
 
 def _words(name: str, between: str = "_") -> str:

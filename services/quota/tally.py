@@ -4,35 +4,56 @@ So a look at a month costs the same however many messages it has.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
-from sqlalchemy.types import ARRAY, BigInteger, Text
 
 from services.quota import models
-from services.quota.events import LimitChanged, MessageRecorded, MessageRefunded, PeriodOpened, UsageReset
-from shared import events
+from services.quota.events import (
+    CreditCarried,
+    CreditExpired,
+    CreditGranted,
+    CreditReturned,
+    LimitChanged,
+    MessageRecorded,
+    MessageRefunded,
+    PeriodOpened,
+    UsageReset,
+)
+from shared import bulk, events
 
+Added = Sequence[tuple[events.Recorded, events.Event]]
 Key = tuple[str, str, str, str]  # org, period, day, bot
+Change = tuple[int, int, int, int]
+
+KEY = ("org_id", "period", "day", "bot_id")
+NUMBERS = ("messages", "from_credits", "refunded", "given_back")
 
 
-def write(session: Session, added: Iterable[tuple[events.Recorded, events.Event]]) -> None:
+def days(added: Added) -> bulk.Statement:
     """
-    What was just appended to ledgers: one statement for all messages, whosever they are.
+    The messages among what is appended to ledgers: one statement for all, whosever they are.
 
     The rows are of orgs whose own rows are locked, so that nobody else changes them meanwhile.
     """
-    counted: defaultdict[tuple[str, datetime, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    counted: defaultdict[tuple[str, datetime, str], list[int]] = defaultdict(lambda: [0] * len(NUMBERS))
     for event, fact in added:
         if isinstance(fact, MessageRecorded | MessageRefunded):
             _add(counted[event.stream, event.recorded_at, fact.bot_id], _change(fact))
-        else:
+    # The day is found once for all messages of a bot in a batch, which are recorded at the same moment.
+    changes: defaultdict[Key, list[int]] = defaultdict(lambda: [0] * len(NUMBERS))
+    for (stream, moment, bot_id), change in counted.items():
+        _add(changes[_key(stream, moment, bot_id)], change)
+    return bulk.add(models.UsageDay, [_row(key, change) for key, change in changes.items()])
+
+
+def months(session: Session, added: Added) -> None:
+    """The rest of what was appended to ledgers, which is rare."""
+    for event, fact in added:
+        if not isinstance(fact, MessageRecorded | MessageRefunded):
             project(session, event, fact)
-    if counted:
-        _write(session, counted)
 
 
 def project(session: Session, event: events.Recorded, fact: Any) -> None:
@@ -44,19 +65,16 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
     org_id, period = whose(event.stream)
     match fact:
         case PeriodOpened():
-            opened = {"plan": fact.plan, "message_limit": fact.limit, "resets": 0, "reset_used": 0}
+            opened = {"plan": fact.plan, "message_limit": fact.limit, "resets": 0, "reset_used": 0, "credits": 0}
             session.add(models.UsageMonth(org_id=org_id, period=period, **opened))
-        case LimitChanged() if month := session.get(models.UsageMonth, (org_id, period)):
-            month.plan, month.message_limit = fact.plan, fact.limit
-        case UsageReset() if month := session.get(models.UsageMonth, (org_id, period)):
-            month.resets = fact.generation
-            month.reset_used += fact.used_before
         case MessageRecorded() | MessageRefunded():
             day = _day(session, _key(event.stream, event.recorded_at, fact.bot_id))
-            messages, refunded, given_back = _change(fact)
-            day.messages += messages
-            day.refunded += refunded
-            day.given_back += given_back
+            for name, number in zip(NUMBERS, _change(fact), strict=True):
+                setattr(day, name, getattr(day, name) + number)
+        case _:
+            session.flush()  # so that `get` finds a month that was opened just now
+            if month := session.get(models.UsageMonth, (org_id, period)):
+                _change_month(month, fact)
 
 
 def whose(stream: str) -> tuple[str, str]:
@@ -64,16 +82,24 @@ def whose(stream: str) -> tuple[str, str]:
     return stream[len("ledger-") : -len("-yyyy-mm")], stream[-len("yyyy-mm") :]
 
 
-def _write(session: Session, counted: Mapping[tuple[str, datetime, str], list[int]]) -> None:
-    """The day is found once for all messages of a bot in a batch, which are recorded at the same moment."""
-    changes: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for (stream, moment, bot_id), change in counted.items():
-        _add(changes[_key(stream, moment, bot_id)], change)
-    columns = [*zip(*changes, strict=True), *zip(*changes.values(), strict=True)]
-    session.execute(_ADD, dict(zip(_COLUMNS, map(list, columns), strict=True)))
+def _change_month(month: models.UsageMonth, fact: Any) -> None:
+    match fact:
+        case LimitChanged():
+            month.plan, month.message_limit = fact.plan, fact.limit
+        case UsageReset():
+            month.resets = fact.generation
+            month.reset_used += fact.used_before
+        case CreditGranted():
+            month.credits += fact.messages
+        case CreditCarried():
+            month.credits += fact.remaining
+        case CreditReturned():
+            month.credits += 1
+        case CreditExpired():
+            month.credits -= fact.unused
 
 
-def _add(total: list[int], change: Iterable[int]) -> None:
+def _add(total: list[int], change: Sequence[int]) -> None:
     for index, number in enumerate(change):
         total[index] += number
 
@@ -82,29 +108,21 @@ def _key(stream: str, moment: datetime, bot_id: str) -> Key:
     return *whose(stream), moment.astimezone(UTC).date().isoformat(), bot_id
 
 
-def _change(fact: MessageRecorded | MessageRefunded) -> tuple[int, int, int]:
-    """By how much it changes the day's messages, refunds, and refunds that gave back."""
-    return (1, 0, 0) if isinstance(fact, MessageRecorded) else (0, 1, int(fact.gives_back))
+def _change(fact: MessageRecorded | MessageRefunded) -> Change:
+    """By how much it changes the day's numbers."""
+    if isinstance(fact, MessageRecorded):
+        return 1, int(fact.credit_id != ""), 0, 0
+    return 0, 0, 1, int(fact.gives_back)
+
+
+def _row(key: Key, numbers: Sequence[int]) -> dict[str, Any]:
+    return dict(zip((*KEY, *NUMBERS), (*key, *numbers), strict=True))
 
 
 def _day(session: Session, key: Key) -> models.UsageDay:
     day = session.get(models.UsageDay, key)
     if day is None:
-        day = models.UsageDay(**dict(zip(_COLUMNS, (*key, 0, 0, 0), strict=True)))
+        day = models.UsageDay(**_row(key, [0] * len(NUMBERS)))
         session.add(day)
         session.flush()  # so that `get` finds it the next time
     return day
-
-
-_COLUMNS = ("org_id", "period", "day", "bot_id", "messages", "refunded", "given_back")
-_ADD = text(f"""
-INSERT INTO usage_days AS known ({", ".join(_COLUMNS)})
-SELECT * FROM unnest({", ".join(f":{name}" for name in _COLUMNS)})
-ON CONFLICT (org_id, period, day, bot_id) DO UPDATE SET
-    messages = known.messages + excluded.messages,
-    refunded = known.refunded + excluded.refunded,
-    given_back = known.given_back + excluded.given_back
-""").bindparams(
-    *(bindparam(name, type_=ARRAY(Text)) for name in _COLUMNS[:4]),
-    *(bindparam(name, type_=ARRAY(BigInteger)) for name in _COLUMNS[4:]),
-)

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, cast, select
 from sqlalchemy.orm import Session
 
 from services.billing.events import CATALOGUE as BILLING
@@ -12,14 +12,19 @@ from services.quota import bots, boundary, ledger, models, projections
 from services.quota.settings import Settings
 from shared import clock, database, envelope, inbox, pruning, store, worker
 
-TURN_BATCH = 200
+LOOK_BATCH = 200
 
 
 def work(_settings: Settings, _home: database.Database) -> worker.Work:
     return worker.Work(
         service="quota",
         hears=[inbox.Hears(BILLING, {SubscriptionChanged: on_subscription_changed})],
-        timers=[worker.Timer(name="turn months", every_seconds=1.0, run=turn_months), pruning.TIMER],
+        timers=[
+            worker.Timer(name="turn months", every_seconds=1.0, run=turn_months),
+            worker.Timer(name="expire credits", every_seconds=60.0, run=expire_credits),
+            worker.Timer(name="prune messages", every_seconds=3600.0, run=prune_messages),
+            pruning.TIMER,
+        ],
     )
 
 
@@ -49,10 +54,33 @@ def on_subscription_changed(session: Session, fact: SubscriptionChanged, _envelo
 def turn_months(home: database.Database) -> Any:
     """Open the new month of orgs that had ended at their limit, so that their bots run again without a message."""
     period = boundary.period_of(home.clock.now())
-    waiting = select(models.Org.org_id).where(models.Org.stopped, models.Org.period < period).limit(TURN_BATCH)
-    turned = True
-    while turned:
+    _look_at(home, select(models.Org.org_id).where(models.Org.stopped, models.Org.period < period))
+
+
+def expire_credits(home: database.Database) -> Any:
+    """Drop credits whose time is over, so that bots that ran on them are shown as stopped without a message."""
+    with_credits = models.Org.credits != []
+    first_to_expire = models.Org.credits[0]["expires_at"].astext
+    over = cast(first_to_expire, models.Message.recorded_at.type) <= home.clock.now()
+    _look_at(home, select(models.Org.org_id).where(with_credits, over))
+
+
+def prune_messages(home: database.Database) -> int:
+    """
+    Forget the ids of messages of all months but the open one and the two before it; gives how many those were.
+
+    A message is never counted in an earlier month than that of its moment, so that the index of moments finds them.
+    """
+    oldest_kept = clock.months_before(home.clock.now(), 2)
+    old = (models.Message.recorded_at < oldest_kept) & (models.Message.period < boundary.period_of(oldest_kept))
+    return pruning.delete_old(home, models.Message, (models.Message.org_id, models.Message.message_id), old)
+
+
+def _look_at(home: database.Database, waiting: Select[str]) -> None:
+    """Open these orgs, which does what their time has come for, until no more wait."""
+    changed = True
+    while changed:
         with home.begin() as session:
-            pages = boundary.open_pages(session, session.scalars(waiting).all())
-            turned = any(page.facts for page in pages.values())  # none: the database's clock is behind ours
+            pages = boundary.open_pages(session, session.scalars(waiting.limit(LOOK_BATCH)).all())
+            changed = any(page.facts for page in pages.values())  # none: the database's clock is behind ours
             boundary.write(session, pages.values())

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
@@ -56,9 +56,17 @@ def list_secrets(session: Session, org_id: str, *, after: str, limit: int) -> li
     return _list(session, org_id, models.Secret.secret_id > after, limit=limit)
 
 
+def list_newest(session: Session, org_id: str, *, limit: int) -> dict[str, Any]:
+    """`{"active", "others"}`, of each the newest, the last one first."""
+    active, last_first = _is_active(session), models.Secret.secret_id.desc()
+    return {
+        "active": _list(session, org_id, active, limit=limit, order=last_first),
+        "others": _list(session, org_id, not_(active), limit=limit, order=last_first),
+    }
+
+
 def count_active(session: Session, org_id: str) -> int:
-    alive = or_(models.Secret.expires_at.is_(None), models.Secret.expires_at > database.now(session))
-    active = select(func.count()).where(models.Secret.org_id == org_id, models.Secret.revoked_at.is_(None), alive)
+    active = select(func.count()).where(models.Secret.org_id == org_id, _is_active(session))
     return session.scalars(active).one()
 
 
@@ -69,12 +77,19 @@ def state(row: models.Secret, *, now: datetime) -> str:
     return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
 
 
-def _list(session: Session, org_id: str, condition: Any, *, limit: int) -> list[dict[str, Any]]:
+def _is_active(session: Session) -> Any:
+    alive = or_(models.Secret.expires_at.is_(None), models.Secret.expires_at > database.now(session))
+    return and_(models.Secret.revoked_at.is_(None), alive)
+
+
+def _list(
+    session: Session, org_id: str, condition: Any, *, limit: int, order: Any = models.Secret.secret_id
+) -> list[dict[str, Any]]:
     joined = (
         select(models.Secret, models.Digest)
         .join(models.Digest, models.Digest.secret_id == models.Secret.secret_id)
         .where(models.Secret.org_id == org_id, condition)
-        .order_by(models.Secret.secret_id)
+        .order_by(order)
         .limit(limit)
     )
     rows = session.execute(joined).all()

@@ -11,7 +11,7 @@ from services.secrets import digests, domain, projections
 from shared import context, database, doors, errors, ids, personal, rpc, store
 
 
-def _already_created(_session: Session, *, org_id: str, secret_id: str) -> Never:  # noqa: ARG001
+def _already_created(_session: Session, *, secret_id: str, **_of_this_time: str) -> Never:
     """The first answer carried the value; nobody has it any more, and the new one was never kept."""
     raise errors.Conflict(
         "secret_already_created",
@@ -64,6 +64,24 @@ class SecretsService(doors.Service):
     @doors.query("secrets:list")
     def list_secrets(self, session: Session, after: str = "", limit: rpc.PageSize = 50) -> list[dict[str, Any]]:
         return projections.list_secrets(session, self.actor.org_id, after=after, limit=limit)
+
+    @doors.query("secrets:list")
+    def get_secret(self, session: Session, secret_id: str) -> dict[str, Any]:
+        """
+        :returns: `{"id", "name", "hint", "scopes", "made_by", "state", "created_at", "expires_at", "last_used_at"}`;
+            the state is active, expired or revoked
+        :raises NotFound: `unknown_secret`
+        """
+        return projections.secret(session, org_id=self.actor.org_id, secret_id=secret_id)
+
+    @doors.query("secrets:list")
+    def list_newest(self, session: Session, limit: rpc.PageSize = 50) -> dict[str, Any]:
+        """
+        The secrets that are good, and those that no longer are: of each the newest, the last one first.
+
+        :returns: `{"active": [], "others": []}`, of each secret what `get_secret` gives
+        """
+        return projections.list_newest(session, self.actor.org_id, limit=limit)
 
     @doors.opened("tokens:verify")
     def verify_secret(self, sha256: str) -> dict[str, Any]:

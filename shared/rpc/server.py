@@ -124,6 +124,7 @@ class Door(nameko.rpc.Rpc):  # type: ignore[misc]
     def setup(self) -> None:
         super().setup()
         self._arguments = Arguments(self.method_name, getattr(self.container.service_cls, self.method_name))
+        metrics.expect_rpc(f"{self.container.service_name}.{self.method_name}")
 
     def handle_message(self, body: dict[str, Any], message: amqp.Message) -> None:
         """
@@ -172,15 +173,17 @@ def _shown(exc_info: Any) -> dict[str, Any] | None:
 
 def _tell(message: amqp.Message, exc_info: Any) -> None:
     fault = exc_info[1] if exc_info else None
-    method = message.delivery_info["routing_key"]
+    exchange, method = message.delivery_info["exchange"], message.delivery_info["routing_key"]
     seconds = time.monotonic() - message.delivery_info["received_at"]
-    milliseconds = round(seconds * 1000, 1)
+    call = {"method": method, "milliseconds": round(seconds * 1000, 1)}
+    if exchange != rpc_wire.EXCHANGE:
+        call["caller"] = exchange.removeprefix(rpc_wire.FOREIGN)
     metrics.served_rpc(message.delivery_info.get("known", "(unknown)"), fault, seconds)
     if fault is None:
-        log.debug("call answered", method=method, milliseconds=milliseconds, code="ok")
+        log.debug("call answered", **call, code="ok")
     elif isinstance(fault, errors.Unavailable):
-        log.warning("call refused", method=method, milliseconds=milliseconds, code=fault.code)
+        log.warning("call refused", **call, code=fault.code)
     elif isinstance(fault, errors.ServiceError):
-        log.info("call refused", method=method, milliseconds=milliseconds, code=fault.code)
+        log.info("call refused", **call, code=fault.code)
     else:
-        log.error("call failed", method=method, milliseconds=milliseconds, code="internal_error", exc_info=exc_info)
+        log.error("call failed", **call, code="internal_error", exc_info=exc_info)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 
 from services.accounts import models, password_resets, worker
 from shared import errors, tables
@@ -164,6 +164,25 @@ class TestReset:
 
         assert again == first == {}
         assert accounts.verify(signed_in)["role"] == "owner"
+
+    def test_repeated_with_another_password_does_not_say_that_it_is_set(self, accounts):
+        accounts.sign_up()
+        token = mailed_token(accounts)
+        reset(accounts, token, command_id="cmd_once")
+
+        refused = refusal(accounts, token, password=PASSWORD, command_id="cmd_once")
+
+        assert refused.code == "idempotency_key_reused"
+        assert (may_sign_in(accounts, PASSWORD), may_sign_in(accounts, NEW)) == (False, True)
+
+    def test_repeated_after_a_release_that_kept_no_account_answers_the_same(self, accounts):
+        accounts.sign_up()
+        token = mailed_token(accounts)
+        reset(accounts, token, command_id="cmd_once")
+        with accounts.database.begin() as session:
+            session.execute(update(tables.Command).where(tables.Command.key == "cmd_once").values(outcome={}))
+
+        assert reset(accounts, token, command_id="cmd_once") == {}
 
     @pytest.mark.parametrize("links", [1, 2], ids=["one link", "two links of one account"])
     def test_succeeds_once_of_two_at_the_same_moment(self, accounts, links):

@@ -1,8 +1,10 @@
 """What accounts does without a caller."""
 
+import pytest
 from sqlalchemy import func, select
 
 from services.accounts import models, worker
+from services.quota.events import UsageThresholdReached
 from shared import tables
 
 
@@ -62,3 +64,51 @@ class TestPrune:
         accounts.wait(minutes=1)
         worker.prune(accounts.database)
         assert count(accounts, models.PasswordReset) == 0
+
+
+class TestOnUsageThresholdReached:
+    def reach(self, accounts, org_id, **changes):
+        month = {
+            "org_id": org_id,
+            "period": "2026-11",
+            "threshold": 80,
+            "used": 8,
+            "limit": 10,
+            "credits_remaining": 0,
+        }
+        work = worker.work(accounts.settings, accounts.database)
+        (hears,) = work.hears
+        fact = UsageThresholdReached(**(month | changes))
+        with accounts.database.begin() as session:
+            hears.handlers[UsageThresholdReached](session, fact, None)
+
+    def test_writes_to_the_owner(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        self.reach(accounts, owner.org_id)
+
+        (arrived,) = accounts.deliver()
+        assert (arrived["to"], arrived["subject"]) == ("ada@example.com", "80 % of this month's messages are used")
+        assert "8 of the 10 messages" in arrived["text"]
+        assert "https://chat.example/billing" in arrived["text"]
+
+    @pytest.mark.parametrize("left, said", [(0, "Your bots have stopped"), (7, "the 7 extra messages")])
+    def test_says_when_all_is_used_whether_bots_run_on(self, accounts, left, said):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        self.reach(accounts, owner.org_id, threshold=100, used=10, credits_remaining=left)
+
+        (arrived,) = accounts.deliver()
+        assert arrived["subject"] == "This month's messages are used up"
+        assert said in arrived["text"]
+
+    def test_writes_to_nobody_where_the_org_or_the_month_is_gone(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        self.reach(accounts, "org_gone")
+        self.reach(accounts, owner.org_id, period="2026-10")
+
+        assert accounts.deliver() == []

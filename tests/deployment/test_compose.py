@@ -122,6 +122,13 @@ class TestEachProcess:
 
         assert needed - set(SERVICES["chatness"]["environment"]) == set()
 
+    def test_the_command_line_starts_whatever_is_down_and_asks_the_gateway_itself(self):
+        tools, gateway = SERVICES["chatness"], SERVICES["gateway"]
+
+        assert (tools["depends_on"], tools.get("network_mode")) == ({}, None)
+        port = gateway["environment"]["CHATNESS_PORT"]
+        assert tools["environment"]["CHATNESS_GATEWAY_URL"] == f"http://gateway:{port}"
+
 
 class TestTheExample:
     def test_is_all_that_the_file_asks_for(self):

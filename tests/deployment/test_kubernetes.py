@@ -43,8 +43,14 @@ def named(*kinds: str) -> list[Any]:
     return [pytest.param(one, id=one["metadata"]["name"]) for one in of_kind(*kinds)]
 
 
+def template(workload: dict[str, Any]) -> dict[str, Any]:
+    spec = workload["spec"]
+    found: dict[str, Any] = (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec)["template"]
+    return found
+
+
 def pod(workload: dict[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    spec: dict[str, Any] = template(workload)["spec"]
     return spec
 
 
@@ -64,8 +70,8 @@ def given(workload: dict[str, Any]) -> dict[str, str]:
     one = container(workload)
     told = literals(BASE / "kustomization.yaml") if "envFrom" in one else {}
     for variable in one["env"]:
-        reference = variable["valueFrom"]["secretKeyRef"]
-        told[variable["name"]] = f"{reference['name']}/{reference['key']}"
+        reference = variable.get("valueFrom", {}).get("secretKeyRef")
+        told[variable["name"]] = f"{reference['name']}/{reference['key']}" if reference else variable["value"]
     return told
 
 
@@ -119,7 +125,7 @@ class TestEachProcess:
             if not value or (name in files.secret(words) and not value.startswith("chatness"))
         ] == []
 
-    @pytest.mark.parametrize("workload", named("Deployment", "Job"))
+    @pytest.mark.parametrize("workload", named("Deployment", "Job", "CronJob"))
     def test_may_do_little(self, workload):
         assert pod(workload)["automountServiceAccountToken"] is False
         assert pod(workload)["securityContext"]["runAsNonRoot"] is True
@@ -132,7 +138,7 @@ class TestEachProcess:
         assert set(container(workload)["resources"]["requests"]) == {"cpu", "memory"}
         assert container(workload)["resources"]["limits"]["memory"]
 
-    @pytest.mark.parametrize("workload", named("Deployment", "Job"))
+    @pytest.mark.parametrize("workload", named("Deployment", "Job", "CronJob"))
     def test_runs_as_the_user_of_the_image(self, workload):
         context = pod(workload)["securityContext"]
 
@@ -154,7 +160,8 @@ class TestEachProcess:
 
         assert ports["health"] == given(workload)["CHATNESS_HEALTH_PORT"]
         assert {one["port"] for one in asked.values()} == {"health"}
-        assert [one["path"] for one in asked.values()] == ["/livez", "/readyz", "/livez"]
+        ready = "/readyz?part=running" if workload["metadata"]["name"] == "gateway" else "/readyz"
+        assert [one["path"] for one in asked.values()] == ["/livez", ready, "/livez"]
 
     @pytest.mark.parametrize("workload", named("Deployment"))
     def test_is_replaced_one_by_one_and_never_missing(self, workload):
@@ -175,6 +182,36 @@ class TestEachProcess:
         assert ports[service["spec"]["ports"][0]["targetPort"]] == given(gateway)["CHATNESS_PORT"]
 
 
+class TestTheToolbox:
+    @pytest.fixture
+    def toolbox(self) -> dict[str, Any]:
+        (one,) = of_kind("CronJob")
+        return one
+
+    def test_is_given_what_any_process_is(self, toolbox):
+        secret = {name for words in files.PROCESSES for name in files.secret(words)}
+        needed = {name for words in files.PROCESSES for name in files.required(words)}
+        told = given(toolbox)
+
+        assert needed - set(told) == set()
+        assert {name for name in secret & set(told) if not told[name].startswith("chatness")} == set()
+        assert set(literals(BASE / "kustomization.yaml")) < set(told)
+
+    def test_asks_the_gateway_by_its_service(self, toolbox):
+        (service,) = of_kind("Service")
+        (port,) = service["spec"]["ports"]
+
+        assert (service["metadata"]["name"], port["port"]) == ("gateway", 80)
+        assert given(toolbox)["CHATNESS_GATEWAY_URL"] == "http://gateway"
+
+    def test_begins_when_somebody_asks_for_it_and_ends_by_itself(self, toolbox):
+        job = toolbox["spec"]["jobTemplate"]["spec"]
+
+        assert toolbox["spec"]["suspend"] is True
+        assert container(toolbox)["command"] == ["sleep", str(job["activeDeadlineSeconds"])]
+        assert job["ttlSecondsAfterFinished"] > 0
+
+
 class TestWhatEveryProcessIsTold:
     @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
     def test_is_known_to_some_process_and_can_be_read(self, path):
@@ -193,7 +230,7 @@ class TestWhatEveryProcessIsTold:
         page = (BASE / "README.md").read_text()
         needed = {
             value
-            for one in of_kind("Deployment", "Job")
+            for one in of_kind("Deployment", "Job", "CronJob")
             for value in given(one).values()
             if value.startswith("chatness")
         }
@@ -206,7 +243,7 @@ class TestWhatEveryProcessIsTold:
 class TestTheNetwork:
     def test_is_closed_to_every_process_before_it_is_opened_to_some(self):
         (nothing,) = [one for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "nothing"]
-        labels = [one["spec"]["template"]["metadata"]["labels"] for one in of_kind("Deployment", "Job")]
+        labels = [template(one)["metadata"]["labels"] for one in of_kind("Deployment", "Job", "CronJob")]
 
         assert set(nothing["spec"]["policyTypes"]) == {"Ingress", "Egress"}
         assert [

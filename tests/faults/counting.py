@@ -44,7 +44,7 @@ def _serve(given: dict[str, Any]) -> int:
     class Counting(doors.Service):
         name = "counting"
 
-        @doors.command("tokens:verify", answer=lambda _session, **ids: ids)
+        @doors.command("profiles:read", answer=lambda _session, **ids: ids)
         def add(self, session: Any, stream: str, amounts: list[int], with_job: bool) -> dict[str, Any]:
             facts = [kernel.Added(by=amount) for amount in amounts]
             total = store.execute(session, stream, kernel.COUNTER, lambda _total: facts)

@@ -1,5 +1,6 @@
 """A site for the tests: some routes that only it has, whose its tokens are, and its settings."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -118,10 +119,14 @@ def verify(sha256: str) -> dict[str, Any]:
     return BY_FINGERPRINT[sha256]
 
 
-def make_app(settings: Settings) -> flask.Flask:
+def do_not_answer(sha256: str) -> dict[str, Any]:
+    raise errors.Unavailable("service_unavailable", f"accounts does not answer about {sha256}.")
+
+
+def make_app(settings: Settings, *, verify_session: Callable[..., dict[str, Any]] = verify) -> flask.Flask:
     identification = authentication.Authentication(
         verify_secret=verify,
-        verify_session=verify,
+        verify_session=verify_session,
         memory=authentication.Memory(),
         secret_seconds=30,
         session_seconds=5,

@@ -208,6 +208,35 @@ class TestFailure:
         assert asked.headers["Content-Type"] == shown.headers["Content-Type"]
 
 
+class TestAway:
+    """Accounts knows sessions, and does not answer."""
+
+    @pytest.fixture
+    def client(self):
+        client = examples.make_app(examples.settings(), verify_session=examples.do_not_answer).test_client()
+        client.set_cookie(COOKIE, examples.OWNER, domain="api.example.com", secure=True)
+        return client
+
+    def test_lets_nobody_be_kept_from_signing_in_or_out(self, client, form):
+        shown = client.get("/sign-in", base_url="https://api.example.com")
+        left = post(client, "/sign-out", form)
+
+        assert (shown.status_code, "Forgotten your password?" in shown.text) == (200, True)
+        assert (left.status_code, left.headers["Location"]) == (303, "/sign-in")
+        assert any(f"{COOKIE}=; Expires=" in cookie for cookie in left.headers.getlist("Set-Cookie"))
+        said = client.get("/sign-in", base_url="https://api.example.com").text
+        assert "You are signed out in this browser. The session itself could not be ended" in said
+
+    def test_tells_whoever_sent_something_to_send_it_again_and_a_reader_to_look_again(self, client, form):
+        looked, sent = get_as(client, examples.OWNER, "/usage"), post(client, "/bots", {**form, "name": "Ada"})
+
+        assert (looked.status_code, sent.status_code) == (503, 503)
+        assert "try again" in looked.text
+        assert "sent" not in looked.text
+        assert "reload this page to send it again" in sent.text
+        assert "Nothing is lost" not in sent.text
+
+
 class TestFiles:
     def test_are_kept_long_compressed_and_known_again(self, client):
         files = re.findall(r'(?:href|src)="(/(?:bootstrap/)?static/[^"]+)"', client.get("/").text)
@@ -247,11 +276,25 @@ class TestConsequences:
     def test_count_what_is_over_only_where_usage_stays(self):
         assert self.of(bots=9).messages_over == 0
         assert self.of(bots=9, resets_left=0).messages_over == 50
-        assert self.of(bots=9, resets_left=0, when="period_end").messages_over == 0
 
-    def of(self, *, bots, roster=BOTS, resets_left=1, when="now"):
-        usage = {"used": 250, "resets_left": resets_left}
-        return consequences.of(limits={"messages": 200, "bots": bots}, when=when, usage=usage, bots=roster)
+    @pytest.mark.parametrize(
+        "effective_at, resets_left, resets",
+        [
+            ("2026-11-24T10:00:00Z", 1, True),
+            ("2026-11-24T10:00:00Z", 0, False),
+            ("2026-11-30T23:59:59Z", 0, False),  # the end of a paid period that lies in the open month
+            ("2026-12-01T00:00:00Z", 0, True),
+        ],
+    )
+    def test_reset_as_often_as_the_month_in_which_they_happen_allows(self, effective_at, resets_left, resets):
+        found = self.of(bots=9, resets_left=resets_left, effective_at=effective_at)
+
+        assert (found.resets, found.messages_over) == (resets, 0 if resets else 50)
+
+    def of(self, *, bots, roster=BOTS, resets_left=1, effective_at="2026-11-24T10:00:00Z"):
+        usage = {"period": "2026-11", "used": 250, "resets_left": resets_left}
+        limits = {"messages": 200, "bots": bots}
+        return consequences.of(limits=limits, effective_at=effective_at, usage=usage, bots=roster)
 
 
 class TestShell:

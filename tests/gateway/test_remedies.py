@@ -13,7 +13,11 @@ pytestmark = pytest.mark.pure
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"Invalid", "Forbidden", "NotFound", "Conflict", "LimitReached", "Unavailable"}
-AT_THE_COMMAND_LINE = {"shared/jobs.py"}  # whose refusals operations see, and no caller
+AT_THE_COMMAND_LINE = {
+    "shared/jobs.py",
+    "services/quota/credits.py",
+    "services/quota/grants.py",
+}  # whose refusals operations see, and no caller
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,10 @@
 
 import pytest
 
+from tests.ops.months import Months
+from tests.quota.conftest import Quota, make_quota, quota
+
+__all__ = ["make_quota", "quota"]
 NOWHERE = "postgresql+psycopg2://nobody:x@127.0.0.1:1/none"
 SETTINGS = {
     **{f"{name}_DATABASE_URL": NOWHERE for name in ("ACCOUNTS", "BILLING", "SECRETS", "QUOTA")},
@@ -22,3 +26,17 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, amqp_uri: str) -> pytest.Monke
     for name, value in {**SETTINGS, "AMQP_URI": amqp_uri}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
+
+
+@pytest.fixture
+def months(monkeypatch: pytest.MonkeyPatch, quota: Quota) -> Months:
+    """An org of quota on a database of its own, where the command line finds it: 10 messages, one bot."""
+    found = {
+        "AMQP_URI": "amqp://127.0.0.1:1",
+        "CHATNESS_CLOCK_FILE": str(quota.database.clock.file),
+        "CHATNESS_SANDBOX": "1",
+        "QUOTA_DATABASE_URL": quota.database.url,
+    }
+    for name, value in (SETTINGS | found).items():
+        monkeypatch.setenv(name, value)
+    return Months(quota, quota.tell("create_bot", name="Anna")["id"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ops import processes
 from ops.documents import alerts
 from ops.documents import metrics as document
 from shared import metrics
@@ -17,6 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 RULES: list[dict[str, Any]] = yaml.safe_load((DOCS / "alerts.yml").read_text())["groups"][0]["rules"]
 HEADINGS = set(re.findall(r"^## (.+)$", (DOCS / "operations.md").read_text(), re.MULTILINE))
 PROMETHEUS_OWN = {"le", "instance"}
+ROLE = r'absent\(chatness_build_info\{role=~"([^"]+)"\}\)'
 
 
 def shown() -> dict[str, set[str]]:
@@ -29,7 +31,7 @@ def shown() -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"] + rule["labels"].get("service", ""))
 class TestAlert:
     def test_asks_for_figures_and_labels_that_there_are(self, rule):
         series = shown()
@@ -57,6 +59,27 @@ class TestAlert:
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert rule["annotations"]["section"] in HEADINGS
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+
+
+class TestWhatIsMissing:
+    """A process that is dead shows nothing: that it is missing is all there is to see."""
+
+    @pytest.mark.parametrize("service", [*processes.SERVICES, "gateway"])
+    @pytest.mark.parametrize("verb", ["serve", "worker"])
+    def test_is_told_of_each_service(self, verb: str, service: str):
+        rules = [rule for rule in RULES if rule["labels"].get("service") == service]
+        roles = [re.fullmatch(ROLE, rule["expr"]) for rule in rules]
+        others = " ".join(name for name in processes.SERVICES if name != service)
+
+        found = [role[1] for role in roles if role and role[1].startswith(verb)]
+        if (verb, service) == ("worker", "gateway"):
+            assert found == []
+            return
+        (pattern,) = found
+        for role in (f"{verb} {service}", f"{verb} {service} {others}", f"{verb} {others} {service}"):
+            assert re.fullmatch(pattern, role), "Prometheus fits the whole of it"
+        for other in (f"{verb} {others}", f"{verb} {service}s"):
+            assert not re.fullmatch(pattern, other)
 
 
 def test_the_file_has_every_rule():

@@ -1,5 +1,6 @@
 """RabbitMQ's users on a real RabbitMQ: what it lets them do, and what it refuses."""
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -98,6 +99,22 @@ class TestAForeignCaller:
         assert theirs.basic_get(queue)[0] is None
         theirs.queue_delete(queue)
 
+    def test_makes_no_queue_without_bounds(self, theirs: BlockingChannel, rabbitmq: RabbitmqServer, vhost: str):
+        durable = {f"{NAME}.inbox", f"evt-quota-quota.BotsStopped--{NAME}.on_stopped"}
+        for queue in durable:
+            theirs.queue_declare(queue, durable=True)
+
+        queues = json.loads(rabbitmq.ctl("list_queues", "--vhost", vhost, "--formatter", "json", "name", "policy"))
+        policies = json.loads(rabbitmq.ctl("list_policies", "--vhost", vhost, "--formatter", "json"))
+
+        (policy,) = policies
+        assert {queue["name"] for queue in queues if queue["policy"] == policy["name"]} == durable
+        bounds = json.loads(policy["definition"])
+        assert {"max-length", "max-length-bytes", "expires"} < bounds.keys()
+        assert bounds["overflow"] == "drop-head", "or a full queue would refuse our events"
+        for queue in durable:
+            theirs.queue_delete(queue)
+
     @pytest.mark.parametrize(
         "attempt",
         [
@@ -174,6 +191,9 @@ class TestDefinitions:
         [
             ({"password": "short"}, "fewer than 16 characters"),
             ({"name": "quota"}, "is a name of ours"),
+            ({"name": "rpc"}, "is a name of ours"),
+            ({"name": "nameko-rpc"}, "is a name of ours"),
+            ({"name": "evt-secrets-secrets"}, "is a name of ours"),
             ({"name": "Mailer"}, "is no name"),
             ({"name": "a.b"}, "is no name"),
             ({"methods": ("quota.get_usag",)}, "'quota.get_usag' is nothing that another service may call: one of"),

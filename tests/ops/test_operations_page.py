@@ -28,7 +28,7 @@ def check(command: str) -> None:
     name, *words = shlex.split(command)
     assert name == "chatness"
     found: click.Command = cli.main
-    while isinstance(found, click.Group):
+    while isinstance(found, click.Group) and not (found.invoke_without_command and words[0].startswith("--")):
         assert set(words[:1]) & set(found.commands), f"{found.name} has no command {words[:1]}"
         found = found.commands[words.pop(0)]
     found.make_context(found.name, words)

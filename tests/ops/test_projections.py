@@ -15,6 +15,11 @@ from shared import clock, database, rebuilding, store
 from tests.databases import everything_in
 from tests.infrastructure import NewDatabase
 
+# Whose events no release of secrets can project.
+STRANGE: store.Aggregate[None] = store.Aggregate(
+    catalogue=accounts.ACCOUNT.catalogue, initial=None, evolve=lambda state, _fact: state
+)
+
 
 @pytest.fixture
 def home(
@@ -97,6 +102,23 @@ class TestRebuild:
 
         counts = {line["table"]: line["mended"] for line in documents(done) if "mended" in line}
         assert (done.exit_code, counts) == (exits.OK, {"accounts": 1, "members": 1, "orgs": 1})
+        assert asked("diff", "accounts").exit_code == exits.OK
+
+    def test_names_the_service_that_it_cannot_do_and_keeps_what_it_mended_before(
+        self, home, open_database, surroundings
+    ):
+        spoil(home)
+        secrets = open_database("secrets")
+        surroundings.setenv("SECRETS_DATABASE_URL", secrets.url)
+        with secrets.begin() as session:
+            strange = AccountRegistered(account_id="acc_1", profile_version=1)
+            store.append(session, store.head(session, "secret-org_1-sec_1", STRANGE), STRANGE, [strange])
+
+        refused = asked("rebuild", "accounts", "secrets", "--execute")
+
+        (line,) = [line for line in refused.stderr.splitlines() if line.startswith("chatness: ")]
+        assert refused.exit_code == exits.CONFLICT
+        assert line.startswith("chatness: secrets's read models stay as they were: secret-org_1-sec_1@1 ")
         assert asked("diff", "accounts").exit_code == exits.OK
 
     def test_is_asked_for_when_a_release_projects_otherwise(self, home, monkeypatch):

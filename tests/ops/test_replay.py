@@ -1,4 +1,4 @@
-"""`chatness replay` of quota from billing, on databases of their own and a RabbitMQ that must hear nothing of it."""
+"""`chatness replay` of quota from billing, on their own databases; RabbitMQ must hear nothing of the events."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -108,7 +108,8 @@ def pair(
 
 
 def replay(*words: str) -> Result:
-    return CliRunner().invoke(cli.main, ["replay", "--from", "billing", "--to", "quota", *words])
+    reason = ("--reason", "a test") if "--execute" in words and "--reason" not in words else ()
+    return CliRunner().invoke(cli.main, ["replay", "--from", "billing", "--to", "quota", *words, *reason])
 
 
 def documents(done: Result) -> list[dict[str, Any]]:

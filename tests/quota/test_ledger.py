@@ -14,6 +14,7 @@ from services.quota.events import (
     PeriodOpened,
     QuotaReset,
     UsageReset,
+    UsageThresholdReached,
 )
 from shared import errors
 
@@ -44,7 +45,7 @@ class TestAdmit:
         assert facts == [MessageRecorded(message_id="msg_1", bot_id="bot_1")]
 
     def test_says_so_when_it_takes_the_last_message(self):
-        facts = ledger.admit(month(limit=10, used=9), message_id="msg_10", bot_id="bot_1")
+        facts = ledger.admit(month(limit=10, used=9, threshold=100), message_id="msg_10", bot_id="bot_1")
 
         assert facts == [
             MessageRecorded(message_id="msg_10", bot_id="bot_1"),
@@ -118,6 +119,72 @@ class TestRefund:
 
     def test_of_what_is_refunded_already_is_no_refusal_after_the_window(self):
         assert refund(month(used=7), message(refunded=True), after=WINDOW) == []
+
+
+def reached(threshold, *, used, limit=10, credits_remaining=0):
+    return UsageThresholdReached(
+        org_id="org_1",
+        period="2026-11",
+        threshold=threshold,
+        used=used,
+        limit=limit,
+        credits_remaining=credits_remaining,
+    )
+
+
+def told_of(facts):
+    return [fact for fact in facts if isinstance(fact, UsageThresholdReached)]
+
+
+class TestThresholds:
+    def test_are_told_by_the_message_that_reaches_them_and_once(self):
+        state, told = month(limit=10), []
+        for number in range(10):
+            facts = ledger.admit(state, message_id=f"msg_{number}", bot_id="bot_1")
+            state = ledger.after(state, facts)
+            told += told_of(facts)
+
+        assert told == [reached(80, used=8), reached(100, used=10)]
+
+    def test_are_not_told_again_when_a_refund_made_room_for_a_while(self):
+        state = month(limit=10, used=8, threshold=80)
+        state = ledger.after(state, refund(state, message()))
+
+        assert told_of(ledger.admit(state, message_id="msg_9", bot_id="bot_1")) == []
+
+    def test_are_told_by_the_higher_alone_where_one_message_reaches_both(self):
+        assert told_of(ledger.admit(month(limit=3, used=2), message_id="msg_3", bot_id="bot_1")) == [
+            reached(100, used=3, limit=3)
+        ]
+
+    @pytest.mark.parametrize(
+        "begin",
+        [
+            lambda state: change(state, action="upgraded", limit=10),
+            lambda state: ledger.turn(state, period="2026-12"),
+            lambda state: change(state, action="corrected", limit=20),
+        ],
+        ids=["a reset", "a month", "a higher limit"],
+    )
+    def test_are_armed_again_by(self, begin):
+        state = month(limit=10, used=10, threshold=100, stopped=True)
+
+        assert ledger.after(state, begin(state)).threshold == 0
+
+    def test_are_told_at_once_where_a_higher_limit_is_nearly_used_as_well(self):
+        state = month(limit=10, used=10, threshold=100, stopped=True)
+
+        assert told_of(change(state, action="corrected", limit=12)) == [reached(80, used=10, limit=12)]
+
+    def test_are_told_where_a_smaller_limit_is_used_up_but_not_what_was_told_before(self):
+        state = month(limit=10, used=9, threshold=80)
+
+        assert told_of(change(state, action="corrected", limit=11)) == [reached(80, used=9, limit=11)]
+        assert told_of(change(state, action="corrected", limit=9)) == [reached(100, used=9, limit=9)]
+        assert told_of(change(month(limit=20, used=16, threshold=80), action="corrected", limit=18)) == []
+
+    def test_are_none_of_an_org_without_messages(self):
+        assert told_of(change(month(limit=10, used=0), action="corrected", limit=0)) == []
 
 
 class TestTurn:

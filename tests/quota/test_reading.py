@@ -1,13 +1,17 @@
 """What can be read of the months: as the ledger has them, whatever happened, and without looking at every message."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
-from sqlalchemy import text
+from hypothesis import HealthCheck, given, settings
+from sqlalchemy import select, text
 
-from services.quota import projections, tally
-from shared import context, errors, rebuilding
+from services.quota import boundary, grants, models, projections, tally, worker
+from shared import context, errors, rebuilding, store
 from tests.quota.conftest import GATEWAY, OWNER
+from tests.quota.test_credits import NOW, steps
+from tests.quota.test_service import LEDGER
 
 STRANGER = OWNER.__class__(kind="person", id="acc_2", org_id="org_2", role="owner")
 
@@ -40,6 +44,12 @@ def story(quota, bot_id):
     return quota
 
 
+def grant(quota, org_id, messages, expires_at):
+    wanted = grants.Grant(org_id=org_id, messages=messages, expires_at=expires_at, reason="an outage")
+    with context.use(actor=context.Actor(kind="operator", id="ada@night")), quota.database.begin() as session:
+        grants.grant(session, wanted, again=True, execute=True)
+
+
 def refusal(quota, method, **arguments):
     with pytest.raises(errors.ServiceError) as refused:
         quota.ask(method, **arguments)
@@ -65,6 +75,27 @@ class TestGetUsage:
 
     def test_shows_the_open_month_with_or_without_its_name(self, story):
         assert story.ask("get_usage", period="2026-12") == story.ask("get_usage")
+
+    def test_shows_what_credits_had_left_when_a_month_ended(self, quota, bot_id):
+        grant(quota, "org_1", 3, NOW + timedelta(days=60))
+        send(quota, bot_id, 1, 12)
+        quota.tell("refund_message", message_id="msg_12")
+        shown = quota.ask("get_usage")
+        at(quota, 12, 1)
+        send(quota, bot_id, 13, 13)
+
+        november, december = quota.ask("get_usage", period="2026-11"), quota.ask("get_usage")
+
+        numbers = ("used", "credits_remaining", "remaining", "blocked")
+        assert [november[name] for name in numbers] == [shown[name] for name in numbers] == [10, 2, 2, False]
+        assert [december[name] for name in numbers] == [1, 2, 11, False]
+        assert sum(day["messages"] for day in quota.ask("list_daily_usage", period="2026-11")["items"]) == 12
+
+    def test_foretells_with_the_plans_messages_and_credits_together(self, quota, bot_id):
+        send(quota, bot_id, 1, 5)
+        grant(quota, "org_1", 10, NOW + timedelta(days=60))
+
+        assert quota.ask("get_usage")["forecast"] == {"runs_out_at": "2026-11-25T12:00:00Z"}  # 15 left, 5 a day
 
     def test_foretells_when_the_open_month_runs_out(self, quota, bot_id):
         send(quota, bot_id, 1, 5)
@@ -134,6 +165,27 @@ class TestStatement:
         assert items[2]["message_id"] == "msg_1"
         assert items[-1]["used"] == story.ask("get_usage", period="2026-11")["used"]
 
+    def test_tells_of_credits_and_counts_the_plans_messages_alone(self, quota, bot_id):
+        grant(quota, "org_1", 2, NOW + timedelta(days=40))
+        send(quota, bot_id, 1, 11)
+        quota.tell("refund_message", message_id="msg_11")
+        at(quota, 12, 1)
+        quota.ask("get_usage")
+        quota.database.clock.set(frozen_at=datetime(2027, 1, 1, 12, tzinfo=UTC))
+        worker.expire_credits(quota.database)
+
+        november = quota.ask("list_statement", period="2026-11", limit=100)["items"]
+        january = quota.ask("list_statement", limit=100)["items"]
+
+        granted, spent, refund, returned = november[2], *november[-3:]
+        told = [(item["kind"], item["change"], item["used"]) for item in (granted, spent, refund, returned)]
+        assert told == [("credit_granted", 0, 0), ("message", 0, 10), ("refund", 0, 10), ("credit_returned", 0, 10)]
+        assert {item["credit_id"] for item in (spent, returned)} == {granted["credit_id"]}
+        assert refund["credit_id"] is None
+        assert granted["why"] == "A credit of 2 extra messages was granted; they expire at 2027-01-01T12:00:00Z."
+        assert january[1]["why"] == "A credit came over from the month before, with 2 of 2 messages left."
+        assert january[2]["why"] == "The credit expired, with 2 messages left."
+
     def test_goes_on_where_a_page_ended(self, story):
         whole = story.ask("list_statement", period="2026-11", limit=100)["items"]
         paged, after, used = [], 0, 0
@@ -186,6 +238,44 @@ class TestTheTally:
         with story.database.begin() as session:
             months = session.execute(text("SELECT period, plan, message_limit, resets, reset_used FROM usage_months"))
             assert sorted(map(tuple, months)) == [("2026-11", "starter", 20, 1, 5), ("2026-12", "starter", 20, 0, 0)]
+
+    numbers = count()
+
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(steps)
+    def test_agrees_with_the_fold_of_each_month_whatever_happens(self, quota, story):
+        org_id, now, version, sent = f"org_x{next(self.numbers)}", NOW, 1, []
+        owner = OWNER.__class__(kind="person", id="acc_1", org_id=org_id, role="owner")
+        quota.database.clock.set(frozen_at=now)
+        quota.subscribe(org_id=org_id, message_limit=3)
+        bot_id = quota.tell("create_bot", actor=owner, name="Anna")["id"]
+        for number, step in enumerate(story):
+            match step:
+                case ("message",):
+                    (answer,) = quota.send(bot_id, f"msg_{number}", actor=owner)
+                    sent += [f"msg_{number}"] if "admitted" in answer else []
+                case ("refund", which) if sent:
+                    quota.tell("refund_message", actor=owner, message_id=sent.pop(which % len(sent)))
+                case ("grant", messages, days):
+                    grant(quota, org_id, messages, now + timedelta(days=days))
+                case ("days", days):
+                    now, sent = now + timedelta(days=days), []
+                    quota.database.clock.set(frozen_at=now)
+                case ("limit", limit, action):
+                    version += 1
+                    quota.subscribe(org_id=org_id, version=version, action=action, message_limit=limit)
+
+        quota.database.clock.set(frozen_at=now + timedelta(days=40))  # all are over but the last
+        quota.ask("get_usage", actor=owner)
+        with quota.database.begin() as session:
+            wanted = select(models.UsageMonth.period).where(models.UsageMonth.org_id == org_id)
+            ledgers = {period: boundary.ledger_stream(org_id, period) for period in session.scalars(wanted)}
+            folded = {period: store.load(session, stream, LEDGER).state for period, stream in ledgers.items()}
+        for period, month in folded.items():
+            shown = quota.ask("get_usage", actor=owner, period=period)
+            seen = (shown["used"], shown["limit"], shown["credits_remaining"], shown["remaining"])
+            assert seen == (month.used, month.limit, month.credits_remaining, month.remaining)
+        assert rebuilding.diff(quota.database, projections.READ_MODELS, limit=10).differences == []
 
     def test_is_mended_and_counts_on(self, story, bot_id):
         with story.database.begin() as session:

@@ -50,7 +50,7 @@ class TestRefundMessage:
 
         assert quota.ask("get_bot", bot_id=bot_id)["state"] == "running"
         assert codes(quota.send(bot_id, "msg_a", "msg_b")) == ["admitted", "message_limit_reached"]
-        assert told(quota) == ["BotsStopped", "BotsRestarted", "BotsStopped"]
+        assert told(quota) == [*["UsageThresholdReached"] * 2, "BotsStopped", "BotsRestarted", "BotsStopped"]
 
     def test_stands_in_the_month_that_counted_it_though_that_is_over(self, quota, bot_id):
         quota.database.clock.set(frozen_at=datetime(2026, 11, 30, 23, 59, tzinfo=UTC))
@@ -74,7 +74,7 @@ class TestRefundMessage:
         quota.tell("refund_message", message_id="msg_1")
 
         assert refunds(quota) == [("ledger-org_1-2026-11", False)]
-        assert told(quota) == ["BotsStopped", "BotsRestarted"]
+        assert told(quota) == [*["UsageThresholdReached"] * 2, "BotsStopped", "BotsRestarted"]
         assert quota.ask("get_usage")["used"] == 0
 
     def test_gives_nothing_back_after_a_reset(self, quota, bot_id):

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from services.quota.events import CATALOGUE, MessageRecorded
 from shared import context, errors, outbox, revisions, store, tables
 from tests.quota.conftest import GATEWAY, OWNER
 
+RUNTIME = context.Actor(kind="service", id="runtime")
 LEDGER = store.Aggregate(catalogue=CATALOGUE, initial=ledger.Month(), evolve=ledger.evolve)
 
 
@@ -93,6 +95,41 @@ class TestAdmitMessages:
 
         assert codes(quota.send("bot_x", "msg_1", actor=stranger)) == ["org_not_ready"]
 
+    def test_admits_what_another_service_asks_in_orgs_that_it_names(self, quota, bot_id):
+        quota.subscribe(org_id="org_2")
+        items = [
+            {"message_id": "msg_1", "bot_id": bot_id, **org} for org in ({"org_id": "org_1"}, {"org_id": "org_2"}, {})
+        ]
+
+        assert codes(quota.ask("admit_messages", actor=RUNTIME, items=items)) == [
+            "admitted",
+            "unknown_bot",
+            "org_required",
+        ]
+        assert codes(quota.ask("admit_messages", actor=replace(RUNTIME, org_id="org_1"), items=items[2:])) == [
+            "admitted"
+        ]
+        assert recorded_messages(quota) == 1
+
+    @pytest.mark.parametrize(
+        "items",
+        [
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1", "actor": OWNER.to_json()}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1", "deadline": 1.0}],
+            [{"message_id": "msg 1", "bot_id": "bot_1", "org_id": "org_1"}],
+            [{"message_id": "msg_1", "bot_id": ["bot_1"], "org_id": "org_1"}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": None}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": {}}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1"}, {}],
+            [{"message_id": "msg_1", "bot_id": "bot_1", "org_id": "org_1"}] * 257,
+        ],
+    )
+    def test_refuses_what_another_service_may_not_ask(self, quota, items):
+        with pytest.raises(errors.Invalid) as refused:
+            quota.ask("admit_messages", actor=RUNTIME, items=items)
+
+        assert refused.value.code == "invalid_items"
+
     def test_refuses_each_item_by_its_own_actor(self, quota, bot_id):
         reader = OWNER.__class__(kind="secret", id="sec_1", org_id="org_1", scopes=("usage:read",))
         items = [
@@ -105,7 +142,7 @@ class TestAdmitMessages:
 
         assert codes(answers) == ["insufficient_scope", "admitted", "deadline_passed"]
 
-    def test_is_for_the_gateway_only(self, quota):
+    def test_is_for_services_only(self, quota):
         with pytest.raises(errors.Forbidden):
             quota.ask("admit_messages", actor=OWNER, items=[])
 
@@ -236,7 +273,7 @@ class TestTheClock:
         worker.turn_months(quota.database)
 
         assert quota.ask("get_bot", bot_id=bot_id)["state"] == "running"
-        assert told(quota) == ["BotsStopped", "BotsRestarted"]
+        assert told(quota) == [*["UsageThresholdReached"] * 2, "BotsStopped", "BotsRestarted"]
 
 
 class TestOnSubscriptionChanged:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.quota import boundary, worker
+from services.quota import boundary, grants, worker
 from shared import errors, store
 from tests.quota.test_service import LEDGER, codes, recorded_messages
 
@@ -16,6 +16,10 @@ SEEDS = range(20)
 STEPS = 300
 
 
+def wanted(messages, expires_at):
+    return grants.Grant(org_id="org_1", messages=messages, expires_at=expires_at, reason="because")
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_row_and_ledger_agree_after_any_story(quota, seed):
     chance = random.Random(seed)
@@ -23,7 +27,9 @@ def test_row_and_ledger_agree_after_any_story(quota, seed):
     bot_id = quota.tell("create_bot", name="Anna")["id"]
     version, admitted = 1, set()
     for step in range(STEPS):
-        match chance.choice(["send", "send", "send", "refund", "change", "clock", "back", "pause", "turn"]):
+        match chance.choice(
+            ["send", "send", "send", "refund", "change", "clock", "back", "pause", "turn", "grant", "expire"]
+        ):
             case "send":
                 ids = [f"msg_{chance.randrange(step + 5)}" for _ in range(chance.randrange(1, 40))]
                 answers = quota.send(bot_id, *ids)
@@ -43,6 +49,12 @@ def test_row_and_ledger_agree_after_any_story(quota, seed):
             case "pause":
                 with contextlib.suppress(errors.Conflict):
                     quota.tell(chance.choice(["pause_bot", "resume_bot"]), bot_id=bot_id)
+            case "grant":
+                messages, days = chance.randrange(1, 30), chance.randrange(1, 60)
+                with contextlib.suppress(errors.Conflict, errors.Invalid), quota.database.begin() as session:
+                    grants.grant(session, wanted(messages, now + timedelta(days=days)), again=True, execute=True)
+            case "expire":
+                worker.expire_credits(quota.database)
             case "turn":
                 worker.turn_months(quota.database)
 
@@ -54,6 +66,7 @@ def test_row_and_ledger_agree_after_any_story(quota, seed):
     assert (folded.version, folded.hash) == (page.ledger_version, bytes(page.ledger_hash))
     state, row = folded.state, page.month
     assert (state.used, state.limit, state.generation) == (row.used, row.limit, row.generation)
+    assert state.credits == row.credits
     previous = bytes(32)
     for event in events:
         assert event.follows(previous)

@@ -206,6 +206,30 @@ class TestListSecrets:
         }
 
 
+class TestListNewest:
+    def test_tells_those_that_work_from_the_others_the_newest_first(self, secrets):
+        secrets.create(actor=STRANGER)
+        secrets.create(name="expired", expires_at="2026-11-22T13:00:00Z")
+        gone = secrets.create(name="revoked")
+        secrets.tell("revoke_secret", secret_id=gone["id"])
+        made = sorted((secrets.create(name="active")["id"] for _ in range(3)), reverse=True)
+        secrets.wait(hours=2)
+
+        newest = secrets.ask("list_newest", actor=MEMBER, limit=2)
+
+        assert [one["id"] for one in newest["active"]] == made[:2]
+        assert {one["state"] for one in newest["others"]} == {"expired", "revoked"}
+
+
+class TestGetSecret:
+    def test_gives_what_the_list_does_and_nothing_of_another_org(self, secrets):
+        made = secrets.create()
+
+        assert [secrets.ask("get_secret", actor=MEMBER, secret_id=made["id"])] == secrets.ask("list_secrets")
+        with pytest.raises(errors.NotFound, match="unknown_secret"):
+            secrets.ask("get_secret", actor=STRANGER, secret_id=made["id"])
+
+
 class TestRevokeSecret:
     def test_ends_it_at_once_and_tells_the_others(self, secrets, value):
         answer = secrets.create(value)

@@ -178,7 +178,9 @@ if __name__ == "__main__":
     eventlet.spawn(announce)
     our_hub = hub.Hub()
     our_hub.start()
-    health.serve(int(sys.argv[2]), {"rpc": serve.ready}, stuck=our_hub.stuck, spawn=our_hub.spawn)
+    health.serve(
+        int(sys.argv[2]), {"running": serve.running, "rpc": serve.ready}, stuck=our_hub.stuck, spawn=our_hub.spawn
+    )
     services = {service.name: service for service in (Example, Front, Listener, Mortal, Unlucky)}
     sys.exit(
         serve.serve(

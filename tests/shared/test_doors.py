@@ -20,8 +20,8 @@ def render(session: Any, *, stream: str) -> dict[str, Any]:
     return {"stream": stream, "total": session.get_one(Total, stream).total}
 
 
-def render_repeat(session: Any, *, stream: str) -> dict[str, Any]:
-    return {**render(session, stream=stream), "repeated": True}
+def render_repeat(session: Any, *, stream: str, password: str) -> dict[str, Any]:
+    return {**render(session, stream=stream), "repeated_with": password}
 
 
 class Counting(doors.Service):
@@ -95,12 +95,12 @@ class TestCommand:
 
     def test_may_answer_a_repeat_in_another_way(self, counting):
         assert counting.add_secretly("cmd_1", by=5, password="one") == {"stream": STREAM, "total": 5}
-        assert counting.add_secretly("cmd_1", by=5, password="one")["repeated"] is True
+        assert counting.add_secretly("cmd_1", by=5, password="one")["repeated_with"] == "one"
 
     def test_does_not_tell_two_bodies_apart_by_what_is_secret(self, counting):
         counting.add_secretly("cmd_1", by=5, password="one")
 
-        assert counting.add_secretly("cmd_1", by=5, password="other")["repeated"] is True
+        assert counting.add_secretly("cmd_1", by=5, password="other")["repeated_with"] == "other"
         with pytest.raises(errors.Invalid):
             counting.add_secretly("cmd_1", by=6, password="one")
 

@@ -8,8 +8,8 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from sandbox.postgres import PostgresServer
-from shared import database, gauges, jobs, worker
-from tests.shared import kernel
+from shared import consumer, database, gauges, jobs, worker
+from tests.shared import broker, kernel
 from tests.shared.kernel import Listener
 
 ONE = "counter-org_1"
@@ -96,7 +96,37 @@ class TestOfTheDatabase:
         assert value("parked_events", **labels, **{"for": "a_release"}) == 1
         assert value("discarded_events", **labels) == 0
 
+    def test_counts_what_was_discarded_until_a_replay_has_applied_it(self, listener: Listener, amqp_uri):
+        with listener.home.begin() as session:
+            session.execute(text(DISCARD))
 
+        scrape(*of(listener.home, amqp_uri, service="listening", hears=[listener.hears])[:1])
+
+        assert value("discarded_events", service="listening", producer="counting") == 2
+
+
+class TestOfTheWay:
+    def test_shows_dead_letters_also_while_the_producer_is_away(self, listener: Listener, amqp_uri):
+        graveyard = consumer.dead_letters("listening", "counting")
+        with broker.channel(amqp_uri) as channel:
+            channel.queue_declare(graveyard)
+            channel.confirm_delivery()
+            channel.basic_publish("", graveyard, b"no event")
+
+            scrape(*of(listener.home, amqp_uri, service="listening", hears=[listener.hears])[1:])
+
+        labels = {"service": "listening", "producer": "counting"}
+        assert value("figures_up", service="listening", source="counting") == 0
+        assert value("consumer_lag_events", **labels) is None
+        assert value("dead_letters", **labels) == 1
+
+
+DISCARD = """
+    INSERT INTO discarded
+        (producer, position, stream, version, event_id, name, reason, actor, discarded_at, replay_id)
+    SELECT 'counting', n, 'counter-org_1', n, 'evt_' || n, 'n', 'r', 'ada', now(), CASE WHEN n = 3 THEN 1 END
+    FROM generate_series(1, 3) AS n
+"""
 PARK = """
     INSERT INTO parked (producer, position, stream, version, name, envelope, reason, parked_at, unreadable)
     SELECT 'counting', n, 'counter-org_1', n, 'n', '', 'r', now(), n = 3 FROM generate_series(1, 3) AS n

@@ -27,11 +27,15 @@ class Figures:
 
     def __init__(self) -> None:
         self.shown = 0
+        self.looking, self.may_end = threading.Event(), threading.Event()
+        self.may_end.set()
 
     def start(self) -> None: ...
 
     def show(self, *, until: float) -> None:
         self.shown += 1
+        self.looking.set()
+        assert self.may_end.wait(10)
 
 
 @dataclass
@@ -86,6 +90,16 @@ class TestReadyz:
 
         assert page.get("/readyz") == (503, {"database": False, "broker": True})
 
+    def test_answers_for_the_part_that_is_asked_for(self, page):
+        page.checks["database"] = fail
+
+        assert page.get("/readyz?part=broker") == (200, {"broker": True})
+        assert page.get("/readyz?part=broker&part=database") == (503, {"broker": True, "database": False})
+
+    @pytest.mark.parametrize("query", ["part=brokre", "part=", "part=broker&part=brokre"])
+    def test_knows_no_other_part(self, page, query):
+        assert page.get(f"/readyz?{query}") == (404, {})
+
     def test_does_not_wait_long_for_a_check_that_hangs_and_asks_it_once_for_all(self, page):
         may_end, asked = threading.Event(), []
         page.checks["database"] = lambda: bool(asked.append(1)) or may_end.wait(10)
@@ -123,6 +137,22 @@ class TestMetrics:
         assert (answer.status, answer.getheader("Content-Type")) == (200, "text/plain; version=0.0.4; charset=utf-8")
         assert 'chatness_ready{part="database"} 1.0\nchatness_ready{part="broker"} 0.0\n' in text
         assert "process_resident_memory_bytes" in text
+        assert page.figures.shown == shown + 1
+
+    def test_shows_the_page_as_it_stands_to_who_comes_while_another_looks(self, page):
+        shown = page.figures.shown
+        page.figures.looking.clear()
+        page.figures.may_end.clear()
+        first = threading.Thread(target=page.ask, args=("/metrics",))
+        first.start()
+        assert page.figures.looking.wait(5)
+        try:
+            answer = page.ask("/metrics")
+        finally:
+            page.figures.may_end.set()
+            first.join(10)
+
+        assert (answer.status, b"chatness_ready" in answer.read()) == (200, True)
         assert page.figures.shown == shown + 1
 
 

@@ -1,5 +1,5 @@
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from shared import database, inbox, jobs, parking, personal, replay, store, tables
 from tests.databases import everything_in
@@ -10,13 +10,18 @@ ONE, TWO = "counter-org_1", "counter-org_2"
 KILLED = -9
 
 
-def begin(box: inbox.Inbox, mode: replay.Mode = "missing") -> replay.Record:
-    return replay.begin(box, mode=mode, selection=b"some", events=1, actor="ada", reason="a test")
+def begin(box: inbox.Inbox, mode: replay.Mode = "missing", *, actor: str = "ada") -> replay.Record:
+    return replay.begin(box, mode=mode, selection=b"some", events=1, actor=actor, reason=f"what {actor} says")
 
 
 def totals(listener: Listener) -> dict[str, int]:
     with listener.home.begin() as session:
         return {row.stream: row.total for row in session.execute(text("SELECT * FROM totals"))}
+
+
+def rows_of_replays(listener: Listener) -> list[tables.Replay]:
+    with listener.home.begin() as session:
+        return list(session.scalars(select(tables.Replay).order_by(tables.Replay.id)))
 
 
 def lose_totals(listener: Listener) -> None:
@@ -113,6 +118,23 @@ class TestApplyAgain:
 
         assert totals(listener) == {ONE: 7}
 
+    @pytest.mark.parametrize("error", [RuntimeError("the handler's own fault"), store.EffectRefused("so be it")])
+    def test_begins_at_the_start_when_the_former_one_failed(self, home, listener, monkeypatch, error):
+        monkeypatch.setattr(replay, "BATCH", 1)
+        box = listener.totals
+        box.take(publish(home, ONE, ONE))
+
+        def fail(_fact, event):
+            if event.position == 2:
+                raise error
+
+        listener.failing = fail
+        with pytest.raises((parking.StillFails, store.EffectRefused)):
+            replay.apply_again(box, home, {ONE}, [1, 2], begin(box, "again"))
+        listener.failing = lambda _fact, _event: None
+
+        assert replay.apply_again(box, home, {ONE}, [1, 2], begin(box, "again")) == 2
+
     def test_skips_what_was_not_applied(self, home, listener):
         def fail(fact, _event):
             if fact.by == 2:
@@ -138,8 +160,8 @@ class TestApplyAgain:
     def test_refuses_a_handler_that_does_more_whatever_it_says_of_itself(self, home, listener, effect, reason):
         kernel.add(listener.home, TWO, 1)
         listener.totals.take(publish(home, ONE))
-        record = begin(listener.totals, "again")
         before = everything_in(listener.home)
+        record = begin(listener.totals, "again")
 
         def handle(session, _fact, _event):
             effect(session)
@@ -148,6 +170,8 @@ class TestApplyAgain:
         with pytest.raises(store.EffectRefused, match=reason):
             replay.apply_again(inbox.Inbox(listener.home, "listening", liar), home, {ONE}, [1], record)
 
+        with listener.home.begin() as session:
+            session.execute(text("DELETE FROM replays"))
         assert everything_in(listener.home) == before
 
     def test_refuses_a_handler_that_is_not_said_to_bear_it(self, home, listener):
@@ -189,4 +213,14 @@ class TestKilled:
         assert kernel.replay_all(listener.totals, home, "again") == 300 - 2 * replay.BATCH
 
         assert totals(listener) == {ONE: 149, TWO: 149}
-        assert kernel.count(listener.home, tables.Replay) == 1
+        first, second = rows_of_replays(listener)
+        assert (first.position, second.position) == (2 * replay.BATCH, 300)
+        assert None not in (first.ended_at, second.ended_at)
+
+    def test_it_is_gone_on_with_under_the_name_of_who_does_so(self, listener):
+        begin(listener.totals, "again", actor="ada")
+        begin(listener.totals, "again", actor="bob")
+
+        first, second = rows_of_replays(listener)
+        assert (first.actor, first.reason, first.ended_at is None) == ("ada", "what ada says", False)
+        assert (second.actor, second.reason, second.ended_at) == ("bob", "what bob says", None)

@@ -197,7 +197,9 @@ class TestDoor:
                 cluster.example.fail("hunter2")
         assert "hunter2" not in str(bug.value)
 
-    def test_answers_a_foreign_caller_on_its_own_exchange_and_by_no_other_name(self, channel: amqp.Channel):
+    def test_answers_a_foreign_caller_on_its_own_exchange_and_by_no_other_name(
+        self, example: Process, channel: amqp.Channel
+    ):
         exchange = rpc_wire.foreign_exchange("stranger")
         replies = Replies(channel, exchange)
 
@@ -212,6 +214,7 @@ class TestDoor:
         ]
         codes = sorted(answer["error"]["exc_args"][0] for answer in answers if answer["error"])
         assert codes == ["not_your_actor"] * 2
+        assert example.log.count('"caller": "stranger"') == 3
 
     def test_answers_others_when_a_foreign_caller_has_deleted_its_exchange(
         self, example: Process, client: BlockingClient, channel: amqp.Channel

@@ -31,9 +31,9 @@ class TestServe:
             )
             with BlockingClient(amqp_uri) as other:
                 eventually(lambda: "last" in other.call("example", "list_calls", timeout=5))
-            assert process.health("/readyz") == 200
+            assert process.health("/readyz") == process.health("/readyz?part=running") == 200
             process.terminate()
-            eventually(lambda: process.health("/readyz") == 503)
+            eventually(lambda: process.health("/readyz") == process.health("/readyz?part=running") == 503)
             assert not call.done()
 
             assert process.end() == 0

@@ -61,6 +61,15 @@ FORGERIES = {
         f"UPDATE events SET version = 3 WHERE stream = '{ONE}' AND version = -1",
     ),
     "erased stream that has events": ("not erased", f"UPDATE streams SET erased_at = now() WHERE stream = '{ONE}'"),
+    "archived stream that has events": (
+        "not archived",
+        f"UPDATE streams SET archived_at = now() WHERE stream = '{ONE}'",
+    ),
+    "stream said to be archived": (
+        "archive unknown",
+        f"DELETE FROM events WHERE stream = '{TWO}'",
+        f"UPDATE streams SET archived_at = now() WHERE stream = '{TWO}'",
+    ),
     "position taken out": ("position missing", "DELETE FROM log WHERE position = 2"),
     "last position taken out": ("log head wrong", "DELETE FROM log WHERE position = 4"),
     "event of the log lost": ("public event lost", "DELETE FROM log WHERE position = 4"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from shared import database, jobs, outbox, watchdog, worker
@@ -166,6 +167,31 @@ class TestWorker:
 
             kernel.eventually(running.is_connected, "it is ready again")
 
+    def test_is_not_ready_while_a_bug_keeps_it_from_publishing(self, home, amqp_uri):
+        with working(home, amqp_uri) as running:
+            kernel.eventually(running.is_connected, "it is ready")
+            shown = {reason: failures("counting outbox", reason) for reason in ("away", "bug")}
+            with lost(home, "log_head"):
+                kernel.eventually(lambda: running.away() == ["counting publisher"], "it says what is not well")
+
+            kernel.eventually(running.is_connected, "it is ready again")
+        assert None not in shown.values()  # a counter that begins with 1 has not increased, to Prometheus
+        assert failures("counting outbox", "bug") > (shown["bug"] or 0)
+
+    def test_is_ready_while_only_its_jobs_cannot_be_done(self, home, amqp_uri, monkeypatch):
+        monkeypatch.setattr(worker, "POLL_SECONDS", 600)
+        with working(home, amqp_uri) as running:
+            kernel.eventually(lambda: running.is_connected() and listens(home), "it is ready")
+            running.runner.database = impatient = database.Database(home.url, home.clock, lock_timeout_seconds=0.1)
+            before = failures("counting jobs", "away") or 0
+            with home.begin() as session:
+                session.execute(text("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE"))
+                running.bells["jobs"].set()
+                kernel.eventually(lambda: (failures("counting jobs", "away") or 0) > before, "a turn failed")
+
+                assert running.is_connected()
+        impatient.close()
+
     def test_looks_at_the_clock_again_and_again_even_if_a_timer_fails(self, home, amqp_uri):
         looks = []
 
@@ -222,6 +248,22 @@ LISTENERS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'chatness listen'"
     " AND state = 'idle' AND query LIKE 'LISTEN%'"
 )
+
+
+def failures(work: str, reason: str) -> float | None:
+    return REGISTRY.get_sample_value("chatness_work_failures_total", {"work": work, "reason": reason})
+
+
+@contextmanager
+def lost(home: database.Database, table: str) -> Iterator[None]:
+    """A table that is not there until the end of the block, as after a migration that went wrong."""
+    with home.begin() as session:
+        session.execute(text(f"ALTER TABLE {table} RENAME TO lost"))
+    try:
+        yield
+    finally:
+        with home.begin() as session:
+            session.execute(text(f"ALTER TABLE lost RENAME TO {table}"))
 
 
 def listens(home: database.Database) -> bool:

@@ -28,6 +28,18 @@ def ask_at_once(posts: Sequence[Post]) -> list[Answer]:
     return asyncio.run(_ask_all(posts))
 
 
+def ask_until_answered(posts: Sequence[Post], *, rounds: int = 20) -> list[Answer]:
+    """As their programs do: who is told 503, because the machine has other things to do, asks again with its id."""
+    answers = ask_at_once(posts)
+    for _ in range(rounds):
+        away = [index for index, answer in enumerate(answers) if answer.status == 503]
+        if not away:
+            break
+        for index, answer in zip(away, ask_at_once([posts[index] for index in away]), strict=True):
+            answers[index] = answer
+    return answers
+
+
 async def _ask_all(posts: Sequence[Post]) -> list[Answer]:
     connections = await asyncio.gather(*(_connect(post.url) for post in posts))
     return await asyncio.gather(

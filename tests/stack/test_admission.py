@@ -20,7 +20,7 @@ def message(org: Org, message_id: str, url: str) -> crowd.Post:
 
 
 def use_up(org: Org, *, leaving: int) -> None:
-    used = crowd.ask_at_once(
+    used = crowd.ask_until_answered(
         [message(org, f"msg_before_{number}", org.stack.url) for number in range(org.usage()["remaining"] - leaving)]
     )
     assert {answer.status for answer in used} == {201}
@@ -29,7 +29,9 @@ def use_up(org: Org, *, leaving: int) -> None:
 def assert_exactly_the_rest_is_admitted(org: Org, urls: Sequence[str]) -> None:
     use_up(org, leaving=LEFT)
 
-    answers = crowd.ask_at_once([message(org, f"msg_{number}", urls[number % len(urls)]) for number in range(ASKED)])
+    answers = crowd.ask_until_answered(
+        [message(org, f"msg_{number}", urls[number % len(urls)]) for number in range(ASKED)]
+    )
 
     assert Counter(answer.status for answer in answers) == {201: LEFT, 429: ASKED - LEFT}
     admitted = [answer.body for answer in answers if answer.status == 201]
@@ -63,7 +65,9 @@ class TestTheSameMessage:
     def test_asked_by_many_at_once_is_counted_once_and_answered_the_same(self, org: Org, second_url: str) -> None:
         used_before = org.usage()["used"]
 
-        answers = crowd.ask_at_once([message(org, "msg_same", url) for url in [org.stack.url, second_url] * 20])
+        answers = crowd.ask_until_answered(
+            [message(org, "msg_same", url) for url in [org.stack.url, second_url] * 20]
+        )
 
         assert {answer.status for answer in answers} == {201}
         assert {json.dumps(answer.body, sort_keys=True) for answer in answers} == {
@@ -94,7 +98,7 @@ class TestMessagesOfManyOrgs:
         with ThreadPoolExecutor(4) as threads:
             orgs = list(threads.map(lambda _number: stack.sign_up(), range(4)))
 
-        answers = crowd.ask_at_once(
+        answers = crowd.ask_until_answered(
             [
                 message(org, f"msg_{number}", url)
                 for number in range(15)

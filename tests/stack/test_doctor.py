@@ -96,6 +96,14 @@ class TestDoctor:
         assert ill(page)["RabbitMQ", "RabbitMQ"].startswith("does not answer")
         assert ill(page)["consumers", "quota from billing"].startswith("its queue cannot be seen")
 
+    def test_asks_the_gateway_where_it_is_and_not_where_clients_are_sent(self, stack: Running) -> None:
+        elsewhere = {"CHATNESS_GATEWAY_URL": f"{stack.url}/", "PUBLIC_URL": "https://127.0.0.1:1"}
+
+        _code, page = examine(stack, **elsewhere)
+
+        (level,) = [line["level"] for line in page if (line["section"], line["subject"]) == ("calls", "gateway")]
+        assert level == "ok"
+
     def test_says_that_a_migration_is_missing(self, stack: Running, new_database: NewDatabase) -> None:
         _code, page = examine(stack, QUOTA_DATABASE_URL=new_database())
 

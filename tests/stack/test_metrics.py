@@ -5,6 +5,7 @@ from importlib import metadata
 
 import pytest
 
+from ops import processes, rpc_doors
 from tests.stack import crowd, figures
 from tests.stack.stacks import Org, Process, Running, eventually
 from tests.stack.test_admission import message
@@ -81,7 +82,7 @@ def test_a_worker_shows_how_its_services_stand(stack: Running, ours: dict[str, P
 
     eventually(caught_up, "it does not show the place that it has reached", seconds=20)
     found = figures.read([worker])
-    assert found.of("chatness_figures_up") == 4 + 2  # the databases, and the producers of billing and quota
+    assert found.of("chatness_figures_up") == 4 + 2 * 2  # the databases; two producers, and their dead letters
     assert found.of("chatness_consumer_lag_events") == found.of("chatness_consumer_diverged") == 0
     assert ("chatness_dead_letters", frozenset({("service", "quota"), ("producer", "billing")})) in found.samples
     assert found.of("chatness_handler_seconds_count", service="quota", event="billing.SubscriptionChanged") > 0
@@ -101,3 +102,19 @@ def test_every_process_says_what_it_is_and_that_it_is_ready(ours: dict[str, Proc
         assert set(parts) == {1}
         assert found.names() >= {"process_resident_memory_bytes", "python_gc_collections_total"}
         assert figures.ask(process, "/livez").json() == {"live": True}
+
+
+def test_what_had_no_bug_yet_is_shown_with_0_so_that_the_first_is_an_increase(ours: dict[str, Process]) -> None:
+    served, worked = figures.read([ours["services"]]), figures.read([ours["worker"]])
+
+    doors = {door.name for door in rpc_doors.all_doors()}
+    assert doors - with_bugs(served, "chatness_rpc_served_total", "method") == set()
+    works = {f"{service} {channel}" for service in processes.SERVICES for channel in ("outbox", "jobs")}
+    works |= {"quota.from.billing", "quota parked"}
+    assert works - with_bugs(worked, "chatness_work_failures_total", "work") == set()
+
+
+def with_bugs(found: figures.Figures, name: str, label: str) -> set[str]:
+    """Whose bugs are counted, be it 0."""
+    labels = [dict(labels) for sample, labels in found.samples if sample == name]
+    return {one[label] for one in labels if "bug" in (one.get("outcome"), one.get("reason"))}

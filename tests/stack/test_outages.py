@@ -49,11 +49,15 @@ def assert_away(answer: requests.Response) -> None:
 def assert_pages_say_so(surfer: Surfer) -> None:
     """The page that is about what is away is not there, soon; the others are, without it."""
     home, account = surfer.see("/"), surfer.see("/account")
+    billing, preview = surfer.see("/billing"), surfer.see("/billing/change?plan=free&at=now")
     assert (home.status_code, home.headers["Retry-After"]) == (503, "1")
     assert "A part of Chatness is away" in home.text
     assert home.elapsed.total_seconds() < ANSWER_SECONDS
     assert account.status_code == 200
     assert "not known now" in account.text
+    assert (billing.status_code, preview.status_code) == (200, 200)
+    assert "Cancel the subscription" in preview.text
+    assert "cannot be said just now" in preview.text
 
 
 WORKERS_DATABASES = {f"database {service}" for service in processes.SERVICES}
@@ -100,6 +104,9 @@ class TestWithoutRabbitMQ:
             private.rabbitmq.kill()
             for ask in ROUTES.values():
                 assert_away(ask(org))
+            gateway = private.stack.processes["gateway"]
+            eventually(lambda: figures.ask(gateway, "/readyz").status_code == 503, "the gateway does not say so")
+            assert figures.ask(gateway, "/readyz?part=running").status_code == 200  # it answers, as we saw
             private.rabbitmq.start()
 
             eventually(lambda: works(org, "msg_after_rabbitmq"), "it did not recover", seconds=RECOVERY_SECONDS)
@@ -174,17 +181,23 @@ class TestWithoutBilling:
     def test_a_change_of_plan_is_refused_at_once_and_not_when_stripe_would_have_been_given_up(
         self, private: Private, org: Org
     ) -> None:
-        services = private.stack.processes["services"]
+        services, surfer = private.stack.processes["services"], Surfer(org)
+        change = "/billing/change?plan=growth&at=now"
+        form = surfer.form(change)
         org.usage()  # the gateway remembers for some seconds whose session it is; accounts is away too
         services.kill()
         try:
             # Only a call that was on its way when the process died has to wait for its deadline.
             eventually(lambda: org.stack.api.ask("GET", "/v1/plans").status_code == 503)
             refused = ROUTES["a change of plan"](org)
+            unsure = surfer.post(change, form)
         finally:
             services.restart()
 
         assert_away(refused)
+        assert unsure.status_code == 503
+        assert "We do not know yet whether it was made" in unsure.text
+        assert form["command_id"] in unsure.text
         assert works(org, "msg_after_billing")
 
 

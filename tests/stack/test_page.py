@@ -187,6 +187,7 @@ def upgrades(visitor: Visitor) -> None:
         return visitor.page.get_by_role("heading", name="Your plan: Starter").is_visible()
 
     eventually(stripe_has_told)
+    assert visitor.page.url == f"{visitor.url}/billing"
     visitor.look("billing-starter")
 
 
@@ -350,6 +351,26 @@ class TestForms:
         assert (first.headers["Cache-Control"], "Set-Cookie" in first.headers) == ("no-store", False)
         named = [one["name"] for one in org.owner.ask("GET", "/v1/secrets").json()["data"]]
         assert named.count("twice") == 1
+
+        assert "by you" in surfer.see("/secrets").text
+
+    def test_say_at_the_top_why_no_bot_was_made_and_lead_home_when_they_are_reloaded(self, surfer: Surfer) -> None:
+        refused = surfer.send("/bots", page="/", name="One too many")
+
+        assert refused.status_code == 409
+        assert refused.text.index('role="alert"') < refused.text.index('id="month"')
+        assert surfer.see("/bots").url == f"{surfer.url}/"
+
+    def test_mail_a_link_for_the_password_without_asking_for_the_address(
+        self, stack: Running, org: Org, surfer: Surfer
+    ) -> None:
+        confirmation = mailed_token(stack, org.email)
+
+        asked = surfer.send("/account/password-link", page="/account")
+
+        assert (asked.status_code, asked.headers["Location"]) == (303, "/account")
+        assert f"on its way to {org.email}" in surfer.see("/account").text
+        eventually(lambda: mailed_token(stack, org.email) != confirmation, "no link to reset the password came")
 
     def test_reach_nothing_of_another_org(self, stack: Running, surfer: Surfer) -> None:
         other = stack.sign_up()

@@ -165,7 +165,7 @@ class TestDiscard:
         chosen = ("replay", "--from", "billing", "--to", "quota", "--event", skipped["event_id"])
         (found,) = documents(stack.run(*chosen, "--json"))
         assert (found["discarded"], found["overtaken"], found["to_apply"]) == (1, 1, 0)
-        replayed = stack.run(*chosen, "--overtaken", "--execute", "--max", "1", "--json")
+        replayed = stack.run(*chosen, "--overtaken", "--execute", "--max", "1", "--reason", "a test", "--json")
         assert (replayed.returncode, documents(replayed)[1]["applied"]) == (OK, 1)
         assert org.usage()["limit"] == 100_000
 

@@ -27,12 +27,10 @@ class General(forms.Form):
 
 class Org(forms.Form):
     name = StringField("Name", [needed], render_kw={"autocomplete": "organization", "maxlength": 100})
-    legal_name = StringField("Legal name", description="As it stands on invoices.", render_kw={"maxlength": 200})
+    legal_name = StringField("Legal name", render_kw={"maxlength": 200})
     address = TextAreaField("Address", render_kw={"rows": 4, "maxlength": 500, "autocomplete": "street-address"})
     tax_id = StringField("Tax ID", render_kw={"maxlength": 50})
-    billing_email = EmailField(
-        "Billing email", description="Where invoices and payment notices go. Yours if you leave it empty."
-    )
+    billing_email = EmailField("Billing email", description="For our support. No mail goes there yet.")
 
     @property
     def texts(self) -> dict[str, str]:
@@ -50,6 +48,15 @@ def general() -> Any:
             return views.see_other("/account")
     sessions = g.services.accounts.list_sessions()
     return forms.answer("pages/account/general.html", form, account=account, sessions=sessions)
+
+
+@pages.view("/account/password-link", permission="account:manage", methods=["POST"])
+def mail_password_link() -> Any:
+    """To the account's own address, which nobody who is signed in need type."""
+    email = g.services.accounts.get_account()["email"]
+    with forms.Flashed(f"A mail with the link is on its way to {email}. At most three go out in an hour."):
+        g.services.accounts.request_password_reset(command_id=forms.command_id(), email=email)
+    return views.see_other("/account")
 
 
 @pages.view("/account/sessions/<session_id>/end", permission="account:manage", methods=["POST"])

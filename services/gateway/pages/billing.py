@@ -1,5 +1,6 @@
 """Billing Management: the plan, its price and its limits; every change is shown before it is made."""
 
+import re
 from typing import Any
 
 import flask
@@ -15,29 +16,45 @@ pages = views.Pages("pages_billing", __name__)
 LOOK_SECONDS = 6.0  # the subscription is ours; the invoices are asked of Stripe, and left out if that takes long
 INVOICE_SECONDS = 3.0
 INVOICES = 12
-MOST_BOTS = 100
+QUOTA_SECONDS = 1.0  # a plan can be changed without knowing what becomes of bots and messages
+MOST_BOTS = 1000
 TIMINGS = ("now", "period_end")
+SESSION_ID = re.compile(r"cs_\w{1,250}", re.ASCII)  # what Stripe puts into the address that Checkout returns to
+UNSURE = {"change_in_progress", "idempotency_in_progress"}
 
 
 @pages.view("/billing", permission="billing:manage", seconds=LOOK_SECONDS)
 def show() -> Any:
     """Where Checkout and the portal lead back to, too."""
-    return _show()
-
-
-def _show() -> Any:
-    subscription = g.services.billing.get_subscription()
-    paid = flask.request.args.get("checkout") is not None
+    subscription, plans = g.services.billing.get_subscription(), g.services.billing.list_plans()
+    returned = flask.request.args.get("checkout")
+    if returned is not None and not _is_settling(subscription, returned):
+        return _arrive(subscription, plans, returned)
     return flask.render_template(
         "pages/billing/show.html",
         subscription=subscription,
-        plans=g.services.billing.list_plans(),
-        usage=shell.usage(),
-        # Checkout is done, and Stripe has not told us yet.
-        is_settling=paid and subscription["plan"] == "free",
-        is_paid=paid and subscription["plan"] != "free",
+        plans=plans,
+        is_settling=returned is not None,
         invoices=_invoices(),
     )
+
+
+def _is_settling(subscription: dict[str, Any], returned: str) -> bool:
+    """
+    Whether Checkout may be done and Stripe has not told us yet. Until it does, the Checkout still shows as pending.
+
+    :param returned: what stands in the address; anybody can write it
+    """
+    is_free = subscription["plan"] == "free" and subscription["payment_problem"] is None
+    return is_free and SESSION_ID.fullmatch(returned) is not None
+
+
+def _arrive(subscription: dict[str, Any], plans: list[dict[str, Any]], returned: str) -> Any:
+    """Say thank you once; the address that is kept, or sent around, says it to nobody."""
+    if SESSION_ID.fullmatch(returned) and subscription["status"] == "active":
+        name = next((plan["name"] for plan in plans if plan["id"] == subscription["plan"]), subscription["plan"])
+        flask.flash(f"Thank you. You are on {name} now.", "success")
+    return views.see_other("/billing")
 
 
 def _invoices() -> list[dict[str, Any]] | None:
@@ -54,6 +71,11 @@ def _invoices() -> list[dict[str, Any]] | None:
 class Change(forms.Form):
     """Only the button; which plan, and when, stand in the address that was looked at."""
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether it was refused without saying that nothing was changed: it, or its first sending, may go on."""
+        return self.code in UNSURE or (self.refused_status == 503 and self.code != "stripe_unavailable")
+
 
 @pages.view("/billing/change", permission="billing:manage", methods=["GET", "POST"], seconds=api.REQUEST_SECONDS)
 def change_plan() -> Any:
@@ -68,32 +90,44 @@ def change_plan() -> Any:
         except errors.Conflict as error:
             if "payment_url" in error.details:
                 return _unpaid(error)
-            form.refuse(error)
+            return _refused(form, error)
         except errors.ServiceError as error:
-            form.refuse(error)
+            return _refused(form, error)
     return _preview_page(form, plan, at)
+
+
+def _refused(form: Change, error: errors.ServiceError) -> Any:
+    """With the same command id to send again: billing may have gone on without us. Asks nobody, who may be away."""
+    form.refuse(error)
+    return forms.answer("pages/billing/refused.html", form)
 
 
 def _preview_page(form: Change, plan: str, at: str | None) -> Any:
     plans = {one["id"]: one for one in g.services.billing.list_plans()}
     subscription = g.services.billing.get_subscription()
-    usage = shell.usage()
     preview = None
-    if not form.refusal:
-        with form.refusals():
-            preview = g.services.billing.with_timeout(routing.remaining_seconds()).preview(plan=plan, at=at)
-    bots = g.services.quota.list_bots(limit=MOST_BOTS)
-    effects = preview and consequences.of(limits=preview["limits"], when=preview["at"], usage=usage, bots=bots)
+    with form.refusals():
+        preview = g.services.billing.with_timeout(routing.remaining_seconds()).preview(plan=plan, at=at)
     return forms.answer(
         "pages/billing/change.html",
         form,
         preview=preview,
-        effects=effects,
+        effects=preview and _effects(preview),
         chosen=plans.get(plan),
         current=plans.get(subscription["plan"]),
         period=subscription["period"],
-        usage=usage,
     )
+
+
+def _effects(preview: dict[str, Any]) -> consequences.Consequences | None:
+    """None while quota is away, or has not heard of a new org."""
+    try:
+        usage = shell.usage(seconds=QUOTA_SECONDS)
+        bots = g.services.quota.with_timeout(QUOTA_SECONDS).list_bots(limit=MOST_BOTS)
+    except errors.Unavailable:
+        return None
+    limits, effective_at = preview["limits"], preview["effective_at"]
+    return consequences.of(limits=limits, effective_at=effective_at, usage=usage, bots=bots)
 
 
 def _outcome(answer: dict[str, Any]) -> Any:

@@ -29,24 +29,53 @@ def home() -> Any:
     return _home(Named())
 
 
+@pages.view("/bots", permission="bots:read")
+def go_home() -> Any:
+    """Where the browser stands after a refused form, and what a reload asks for."""
+    return views.see_other("/")
+
+
 @pages.view("/bots", permission="bots:write", methods=["POST"])
 def create_bot() -> Any:
     form = Named()
     if form.is_sent:
         with form.refusals():
             bot = g.services.quota.create_bot(command_id=forms.command_id(), name=form.name.data)
-            flask.flash(f"{bot['name']} is running.", "success")
+            flask.flash(created(bot), "success")
             return views.see_other("/")
     return _home(form)
 
 
+def created(bot: dict[str, Any]) -> str:
+    """What has become of it. At a repeat somebody may have paused it meanwhile."""
+    match bot["state"]:
+        case "running":
+            return f"{bot['name']} is running."
+        case "stopped":
+            return f"{bot['name']} is made. It runs as soon as there are messages left."
+        case _:
+            return f"{bot['name']} is made."
+
+
+def resumed(bot: dict[str, Any]) -> str:
+    match bot["state"]:
+        case "running":
+            return "Running again."
+        case "stopped":
+            return "Resumed. It runs as soon as there are messages left."
+        case _:
+            return "Resumed, and paused again since."
+
+
 def _home(form: Named) -> Any:
-    found = g.services.quota.list_bots(after=flask.request.args.get("after", ""), limit=MOST_SHOWN + 1)
+    after = flask.request.args.get("after", "")
+    found = g.services.quota.list_bots(after=after, limit=MOST_SHOWN + 1)
     bots = found[:MOST_SHOWN]
     return forms.answer(
         "pages/home.html",
         form,
         bots=bots,
+        after=after,
         more_after=bots[-1]["id"] if len(found) > len(bots) else None,
         usage=_usage_if_known(),
         subscription=_subscription(),
@@ -95,8 +124,8 @@ def pause_bot(bot_id: str) -> Any:
 
 @pages.view("/bots/<bot_id>/resume", permission="bots:write", methods=["POST"])
 def resume_bot(bot_id: str) -> Any:
-    with forms.Flashed("Running again."):
-        g.services.quota.resume_bot(command_id=forms.command_id(), bot_id=bot_id)
+    with forms.Flashed() as flashed:
+        flashed.done = resumed(g.services.quota.resume_bot(command_id=forms.command_id(), bot_id=bot_id))
     return views.see_other("/")
 
 

@@ -20,14 +20,17 @@ class Consequences:
     resumed: tuple[str, ...]
 
 
-def of(*, limits: dict[str, int], when: str, usage: dict[str, Any], bots: Sequence[dict[str, Any]]) -> Consequences:
+def of(
+    *, limits: dict[str, int], effective_at: str, usage: dict[str, Any], bots: Sequence[dict[str, Any]]
+) -> Consequences:
     """
     :param limits: the new plan's, `{"messages", "bots"}`
-    :param when: `now` or `period_end`; what will have been used by then nobody knows
+    :param effective_at: when the change takes effect; what will have been used by then nobody knows
     :param usage: of `quota.get_usage`
     :param bots: of `quota.list_bots`, the oldest first
     """
-    resets = when != "now" or usage["resets_left"] > 0
+    in_open_month = effective_at.startswith(usage["period"])
+    resets = usage["resets_left"] > 0 or not in_open_month  # resets are counted anew each month
     running = [bot["name"] for bot in bots if not bot["pause_reasons"]]
     waiting = [bot["name"] for bot in bots if bot["pause_reasons"] == ["plan"]]
     room = max(0, limits["bots"] - len(running))

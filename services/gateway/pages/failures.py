@@ -50,10 +50,14 @@ _BY_STATUS = {
     ),
     503: Words(
         title="A part of Chatness is away",
-        text="Nothing is lost. Wait a moment and try again: what you have just sent is done once, however often "
-        "you send it.",
+        text="Nothing is lost. Wait a moment and try again.",
     ),
 }
+_NOT_KNOWN_TO_BE_DONE = Words(
+    title="A part of Chatness is away",
+    text="We do not know whether it was done. Wait a moment, and reload this page to send it again: it is done once, "
+    "however often you send it.",
+)
 
 
 def concerns_a_page() -> bool:
@@ -68,12 +72,18 @@ def concerns_a_page() -> bool:
 
 def page(problem: problems.Problem) -> flask.Response:
     """A refusal, for a person."""
-    words = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status)
-    words = words or Words(title="This did not work", text=problem.detail)
+    words = _words(problem)
     link = _again(problem) or words.link
     text = flask.render_template("pages/failure.html", words=words, link=link, problem=problem)
     headers = {name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"}
     return flask.Response(text, problem.status, headers)
+
+
+def _words(problem: problems.Problem) -> Words:
+    if problem.status == 503 and flask.request.method == "POST":
+        return _NOT_KNOWN_TO_BE_DONE
+    known = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status)
+    return known or Words(title="This did not work", text=problem.detail)
 
 
 def _again(problem: problems.Problem) -> tuple[str, str] | None:

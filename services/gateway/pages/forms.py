@@ -8,7 +8,7 @@ since refusals are not remembered.
 import re
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 import flask
 from flask_wtf import FlaskForm  # type: ignore[import-untyped]
@@ -107,19 +107,21 @@ class Flashed:
     For a form that is only a button: what became of it is said on the page that comes next.
 
     A part that is away is not for a message: the 503 says so, and the button can be pressed again.
+
+    :ivar done: what is said if it was done; where that depends on the answer, it is set in the block
     """
 
-    def __init__(self, done: str) -> None:
-        self._done = done
+    def __init__(self, done: str = "Done.") -> None:
+        self.done = done
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if error is None:
-            flask.flash(self._done, "success")
+            flask.flash(self.done, "success")
             return False
         if not isinstance(error, errors.ServiceError) or isinstance(error, errors.Unavailable):
             return False

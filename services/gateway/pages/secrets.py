@@ -13,13 +13,14 @@ from flask import g
 from wtforms import DateField, SelectMultipleField, StringField, validators, widgets  # type: ignore[import-untyped]
 
 from services.gateway import issuing
-from services.gateway.pages import forms, views, words
+from services.gateway.pages import forms, shell, views, words
 from services.gateway.pages.welcome import needed
 from shared import context, errors
 
 pages = views.Pages("pages_secrets", __name__)
 
-PER_PAGE = 100
+MOST_SHOWN = 100
+MOST_MEMBERS = 100
 
 
 def _at_least_one(_form: forms.Form, field: Any) -> None:
@@ -60,25 +61,33 @@ def list_secrets() -> Any:
 
 def _list(form: NewSecret) -> Any:
     actor = context.current().actor
-    found = _all_secrets()
-    for secret in found:
-        secret["may_revoke"] = secret["state"] != "revoked" and (
-            actor.role == "owner" or secret["made_by"] == actor.id
-        )
-    active = [secret for secret in found if secret["state"] == "active"]
-    others = [secret for secret in found if secret["state"] != "active"]
-    return forms.answer("pages/secrets/list.html", form, active=active[::-1], others=others[::-1])
+    found = g.services.secrets.list_newest(limit=MOST_SHOWN)
+    members = _members()
+    for secret in found["active"] + found["others"]:
+        secret["may_revoke"] = actor.role == "owner" or secret["made_by"] == actor.id
+        secret["maker"] = maker(secret["made_by"], own_id=actor.id, members=members)
+    return forms.answer("pages/secrets/list.html", form, most=MOST_SHOWN, **found)
 
 
-def _all_secrets() -> list[dict[str, Any]]:
-    """The oldest come first, and the revoked ones stay: what is wanted may stand at the end of the list."""
-    found: list[dict[str, Any]] = []
-    while True:
-        after = found[-1]["id"] if found else ""
-        more = g.services.secrets.list_secrets(after=after, limit=PER_PAGE)
-        found += more
-        if len(more) < PER_PAGE:
-            return found
+def _members() -> list[dict[str, Any]] | None:
+    """None while accounts is away: the secrets are shown without the names of who made them."""
+    accounts = g.services.accounts.with_timeout(shell.LOOK_SECONDS)
+    try:
+        found: list[dict[str, Any]] = accounts.list_members(limit=MOST_MEMBERS)
+    except errors.ServiceError:
+        return None
+    return found
+
+
+def maker(made_by: str, *, own_id: str, members: list[dict[str, Any]] | None) -> str:
+    """Who made a secret; empty where that is not known."""
+    if made_by == own_id:
+        return "you"
+    if members is None:
+        return ""
+    names = {member["account_id"]: str(member["name"]) for member in members}
+    unknown = "a former member" if len(members) < MOST_MEMBERS else "another member"
+    return names.get(made_by, unknown)
 
 
 @pages.view("/secrets", permission="secrets:add", methods=["POST"])
@@ -97,9 +106,7 @@ def add_secret() -> Any:
 
 @pages.view("/secrets/<secret_id>/revoke", permission="secrets:revoke")
 def confirm_revocation(secret_id: str) -> str:
-    secret = next((one for one in _all_secrets() if one["id"] == secret_id), None)
-    if secret is None:
-        raise errors.NotFound("unknown_secret", "There is no such secret.")
+    secret = g.services.secrets.get_secret(secret_id=secret_id)
     return flask.render_template("pages/secrets/revoke.html", secret=secret)
 
 

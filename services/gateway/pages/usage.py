@@ -32,11 +32,13 @@ def show_usage() -> str:
     period = flask.request.args.get("period", "")
     usage = g.services.quota.get_usage(period=period) if period else shell.usage()
     summary = g.services.quota.get_usage_summary(period=usage["period"])
+    is_open = usage["period"] == summary["periods"][0]
     return flask.render_template(
         "pages/usage.html",
         usage=usage,
         used_percent=shell.percent_of(usage),
-        is_open=usage["period"] == summary["periods"][0],
+        is_open=is_open,
+        credits=g.services.quota.list_credits() if is_open and usage["credits_remaining"] else [],
         bars=bars(usage["period"], summary["days"]),
         bots=summary["bots"],
         periods=summary["periods"],

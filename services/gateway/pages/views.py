@@ -15,7 +15,7 @@ import werkzeug
 from services import access
 from services.gateway import bodies, description, problems, routing
 from services.gateway.pages import cookies, forms, guard
-from shared import context
+from shared import context, errors
 
 ANYONE = routing.ANYONE
 
@@ -74,6 +74,14 @@ def visitor() -> context.Actor | None:
     except problems.Problem:
         return None
     return actor
+
+
+def visitor_if_known() -> context.Actor | None:
+    """For a page that does as well for nobody: None, too, while the service that knows sessions is away."""
+    try:
+        return visitor()
+    except errors.Unavailable:
+        return None
 
 
 def act_as(actor: context.Actor) -> None:

@@ -14,6 +14,11 @@ pages = views.Pages("pages_welcome", __name__)
 
 PASSWORD_HINT = "15 to 128 characters. A few unrelated words make a good one."  # noqa: S105
 WRONG_LINK = "This link is unknown, too old, or has been used."
+WRONG_CONFIRMATION = "This link is unknown or too old, or the address was confirmed with another one."
+NOT_ENDED = (
+    "You are signed out in this browser. The session itself could not be ended just now: once Chatness is back, sign "
+    "in and end it under Your Account."
+)
 
 needed = validators.InputRequired("Please fill this in.")
 
@@ -83,14 +88,14 @@ def confirm_email() -> Any:
             g.services.accounts.confirm_email(command_id=forms.command_id(), token=form.token.data)
             flask.flash("Your address is confirmed. Welcome! Sign in to begin.", "success")
             return views.see_other("/sign-in")
-    return forms.answer("pages/confirm_email.html", form, wrong_link=WRONG_LINK)
+    return forms.answer("pages/confirm_email.html", form, wrong_link=WRONG_CONFIRMATION)
 
 
 @pages.view("/sign-in", permission=views.ANYONE, methods=["GET", "POST"])
 def sign_in() -> Any:
     form = SignIn(next=flask.request.args.get("next", ""))
     back = guard.way_back(form.next.data)
-    if flask.request.method != "POST" and views.visitor() is not None:
+    if flask.request.method != "POST" and views.visitor_if_known() is not None:
         return views.see_other(back)
     if form.is_sent:
         with form.refusals():
@@ -100,7 +105,7 @@ def sign_in() -> Any:
             cookies.keep(response, signed_in["token"])
             return response
     if form.code == "session_already_created":
-        if views.visitor() is not None:
+        if views.visitor_if_known() is not None:
             return views.see_other(back)
         form.command_id.data = forms.new_command_id()
         form.refusal = "This form has signed you in before. Type the password again to sign in here."
@@ -119,18 +124,27 @@ def _start_session(form: SignIn) -> dict[str, Any]:
 
 @pages.view("/sign-out", permission=views.ANYONE, methods=["POST"])
 def sign_out() -> Any:
-    """Whoever is not signed in any more is not told to sign in first."""
-    actor = views.visitor()
-    if actor is not None:
-        views.act_as(actor)
-        with suppress(errors.NotFound):  # it has ended meanwhile
-            g.services.accounts.end_current_session(command_id=forms.command_id())
-        g.authentication.forget_sessions()
+    """Whoever is not signed in any more is not told to sign in first. The cookie goes in any case."""
+    try:
+        _end_session()
+        said = "You are signed out.", "success"
+    except errors.Unavailable:
+        said = NOT_ENDED, "warning"
     flask.session.clear()
-    flask.flash("You are signed out.", "success")
+    flask.flash(*said)
     response = views.see_other("/sign-in")
     cookies.drop(response)
     return response
+
+
+def _end_session() -> None:
+    actor = views.visitor()
+    if actor is None:
+        return
+    views.act_as(actor)
+    with suppress(errors.NotFound):  # it has ended meanwhile
+        g.services.accounts.end_current_session(command_id=forms.command_id())
+    g.authentication.forget_sessions()
 
 
 @pages.view("/forgotten-password", permission=views.ANYONE, methods=["GET", "POST"])

@@ -169,7 +169,8 @@ def reset_password(body: dict[str, Any]) -> None:
     """
     Set a new password with a mailed token.
 
-    It ends every session of the account and every other such link, and its owner is told by mail.
+    It ends every session of the account and every other such link, and its owner is told by mail. Repeated with the
+    same Idempotency-Key but another password it is refused with `idempotency_key_reused`.
     """
     flask.g.services.accounts.reset_password(command_id=routing.command_id(), **body)
     flask.g.authentication.forget_sessions()

@@ -1,4 +1,4 @@
-"""Usage: the month in numbers, by day and bot, entry by entry, and as it changes."""
+"""Usage: the month in numbers, by day and bot, entry by entry, and as it changes; and credits."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from services import access
 from services.gateway import authentication, pagination, problems, routing, schemas, statements, streams
 from shared import context, errors
 
-routes = routing.Routes("usage", "The month in numbers.")
+routes = routing.Routes("usage", "The month in numbers, and credits.")
 
 UNKNOWN = {"unknown_period": 404, "org_not_ready": 503}
 STREAM = "text/event-stream"
@@ -44,17 +44,22 @@ class Forecast(Schema):
         metadata={
             "format": "date-time",
             "description": "when no message is left at the pace of the last days, rounded up to the hour; null if "
-            "they last until `resets_at`, or none is left. The pace: what was counted today and in the seven days "
-            "before, over the time since the first of these days with a message, a day at least",
+            "they last until `resets_at`, or none is left. The pace: messages less refunds, today and in the seven "
+            "days before, over the time since the first of these days with a message, a day at least",
         },
     )
 
 
 class Usage(Schema):
     period = fields.String(required=True, metadata={"description": "the calendar month in UTC, as 2026-11"})
-    used = fields.Integer(required=True, metadata={"description": "since the month's last reset, if it had any"})
+    used = fields.Integer(
+        required=True,
+        metadata={"description": "of the plan's messages, since the month's last reset, if it had any"},
+    )
     limit = fields.Integer(required=True, metadata={"description": "the plan's, per month"})
-    credits_remaining = fields.Integer(required=True)
+    credits_remaining = fields.Integer(
+        required=True, metadata={"description": "extra messages, spent after the plan's own"}
+    )
     remaining = fields.Integer(required=True, metadata={"description": "of the plan and of credits together"})
     resets_at = schemas.Moment(required=True)
     blocked = fields.Boolean(required=True, metadata={"description": "no message is left, all bots are stopped"})
@@ -76,13 +81,19 @@ class Entry(Schema):
     kind = fields.String(
         required=True,
         metadata={
-            "description": "`period_opened`, `message`, `refund`, `limit_changed` or `usage_reset`; there may be more"
+            "description": "`period_opened`, `message`, `refund`, `limit_changed`, `usage_reset`, `credit_granted`, "
+            "`credit_carried`, `credit_returned` or `credit_expired`; there may be more"
         },
     )
-    change = fields.Integer(required=True, metadata={"description": "of the count"})
+    change = fields.Integer(required=True, metadata={"description": "of the count of the plan's messages"})
     used = fields.Integer(required=True, metadata={"description": "the count after it"})
     message_id = fields.String(required=True, allow_none=True)
     bot_id = fields.String(required=True, allow_none=True)
+    credit_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "that the message was taken from, or that this is about"},
+    )
     plan = fields.String(required=True, allow_none=True)
     limit = fields.Integer(required=True, allow_none=True)
     action = fields.String(required=True, allow_none=True, metadata={"description": "of the subscription"})
@@ -101,6 +112,35 @@ class Entry(Schema):
 def get_usage(query: dict[str, Any]) -> Any:
     """Show how much of a month's messages is used; of a month that is over, how it ended."""
     return flask.g.services.quota.get_usage(period=query["period"])
+
+
+class Credit(Schema):
+    id = fields.String(required=True)
+    messages = fields.Integer(required=True, metadata={"description": "how many were granted"})
+    remaining = fields.Integer(required=True, metadata={"description": "how many of them are left"})
+    granted_at = schemas.Moment(required=True)
+    expires_at = schemas.Moment(required=True)
+
+
+class Credits(Schema):
+    data = fields.List(fields.Nested(Credit), required=True)
+
+
+@routes.operation(
+    "GET",
+    "/v1/credits",
+    permission="usage:read",
+    answers={200: Credits},
+    refusals={"org_not_ready": 503},
+    tagged=True,
+)
+def list_credits() -> Any:
+    """
+    List the extra messages that were granted, the first to be spent on top.
+
+    They are spent after the plan's own, outlive months and resets, and are gone once they expire.
+    """
+    return {"data": flask.g.services.quota.list_credits()}
 
 
 @routes.operation(
@@ -124,7 +164,7 @@ def list_daily_usage(query: dict[str, Any]) -> dict[str, Any]:
     permission="usage:read",
     query=PeriodPageQuery,
     answers={200: pagination.page_of(Entry)},
-    refusals={**UNKNOWN, "too_many_streams": 429, "no_stream_free": 503},
+    refusals={**UNKNOWN, "month_archived": 409, "too_many_streams": 429, "no_stream_free": 503},
     produces=(routing.JSON, statements.MEDIA_TYPE),
 )
 def get_statement(query: dict[str, Any]) -> Any:

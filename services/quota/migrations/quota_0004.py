@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "quota_0004"
-down_revision = "quota_0002"
+down_revision = "quota_0003"
 branch_labels = None
 depends_on = None
 
@@ -16,6 +16,7 @@ CREATE TABLE usage_months (
     message_limit bigint NOT NULL,
     resets bigint NOT NULL,
     reset_used bigint NOT NULL,
+    credits bigint NOT NULL,
     PRIMARY KEY (org_id, period)
 );
 CREATE TABLE usage_days (
@@ -24,6 +25,7 @@ CREATE TABLE usage_days (
     day text NOT NULL,
     bot_id text NOT NULL,
     messages bigint NOT NULL,
+    from_credits bigint NOT NULL,
     refunded bigint NOT NULL,
     given_back bigint NOT NULL,
     PRIMARY KEY (org_id, period, day, bot_id)
