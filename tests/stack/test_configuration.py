@@ -178,7 +178,7 @@ class TestAPasswordThatPostgreSQLRefuses:
 
 def parts(*, is_there: bool) -> dict[str, bool]:
     """What /readyz says while only the database may be away."""
-    return {"rpc": True, "database quota": is_there, "migrations quota": is_there}
+    return {"running": True, "rpc": True, "database quota": is_there, "migrations quota": is_there}
 
 
 def readiness(port: int) -> dict[str, bool]:

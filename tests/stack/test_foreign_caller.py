@@ -59,8 +59,8 @@ class TestAPlainNamekoClient:
         batches = [[f"msg_{number}" for number in part] for part in (range(1), range(120), range(120, 201))]
         connection = pika.BlockingConnection(pika.URLParameters(stack.environment["FOREIGN_AMQP_URI"]))
         channel = connection.channel()
-        channel.queue_declare(f"{NAME}.stopped", exclusive=True)
-        channel.queue_bind(f"{NAME}.stopped", "quota.events", "quota.BotsStopped")
+        channel.queue_declare(f"{NAME}.heard", exclusive=True)
+        channel.queue_bind(f"{NAME}.heard", "quota.events", "quota.BotsStopped")
 
         calls = [
             ("quota.admit_messages", {"items": [{"message_id": id, "bot_id": org.bot_id} for id in batch]}, actor)
@@ -79,7 +79,7 @@ class TestAPlainNamekoClient:
         assert len(recorded) == 200
         assert json.loads(bytes(recorded[-1].meta))["actor"] == {"kind": "service", "id": NAME}
         heard: list[bytes] = []
-        eventually(lambda: heard.append(channel.basic_get(f"{NAME}.stopped", auto_ack=True)[2]) or heard[-1])
+        eventually(lambda: heard.append(channel.basic_get(f"{NAME}.heard", auto_ack=True)[2]) or heard[-1])
         assert json.loads(heard[-1])["data"]["org_id"] == org.id
         connection.close()
 
