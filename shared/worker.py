@@ -82,9 +82,6 @@ class Worker:
         missing = [follower.name for follower in self.consumers if not follower.connected.is_set()]
         return missing if self.sequenced.is_set() else [*missing, f"{self.work.service} publisher"]
 
-    def is_connected(self) -> bool:
-        return not self.away()
-
     def stuck(self) -> list[str]:
         """The threads that will not go on by themselves; none of a worker that stops."""
         return [] if self.stopping.is_set() else watchdog.stuck(self._threads)

@@ -157,31 +157,31 @@ class TestWorker:
 
             kernel.add(home, ONE, 1)
             kernel.eventually(lambda: len(kernel.read_log(home)) == 1, "the event is sequenced")
-            kernel.eventually(running.is_connected, "it says that all is well")
+            kernel.eventually(lambda: not running.away(), "it says that all is well")
 
     def test_is_not_ready_while_its_database_takes_nothing_new(self, home, amqp_uri, postgres):
         with working(home, amqp_uri) as running:
-            kernel.eventually(running.is_connected, "it is ready")
+            kernel.eventually(lambda: not running.away(), "it is ready")
             with kernel.read_only(postgres, home):
                 kernel.eventually(lambda: running.away() == ["counting publisher"], "it says what is away")
 
-            kernel.eventually(running.is_connected, "it is ready again")
+            kernel.eventually(lambda: not running.away(), "it is ready again")
 
     def test_is_not_ready_while_a_bug_keeps_it_from_publishing(self, home, amqp_uri):
         with working(home, amqp_uri) as running:
-            kernel.eventually(running.is_connected, "it is ready")
+            kernel.eventually(lambda: not running.away(), "it is ready")
             shown = {reason: failures("counting outbox", reason) for reason in ("away", "bug")}
             with lost(home, "log_head"):
                 kernel.eventually(lambda: running.away() == ["counting publisher"], "it says what is not well")
 
-            kernel.eventually(running.is_connected, "it is ready again")
+            kernel.eventually(lambda: not running.away(), "it is ready again")
         assert None not in shown.values()  # a counter that begins with 1 has not increased, to Prometheus
         assert failures("counting outbox", "bug") > (shown["bug"] or 0)
 
     def test_is_ready_while_only_its_jobs_cannot_be_done(self, home, amqp_uri, monkeypatch):
         monkeypatch.setattr(worker, "POLL_SECONDS", 600)
         with working(home, amqp_uri) as running:
-            kernel.eventually(lambda: running.is_connected() and listens(home), "it is ready")
+            kernel.eventually(lambda: not running.away() and listens(home), "it is ready")
             running.runner.database = impatient = database.Database(home.url, home.clock, lock_timeout_seconds=0.1)
             before = failures("counting jobs", "away") or 0
             with home.begin() as session:
@@ -189,7 +189,7 @@ class TestWorker:
                 running.bells["jobs"].set()
                 kernel.eventually(lambda: (failures("counting jobs", "away") or 0) > before, "a turn failed")
 
-                assert running.is_connected()
+                assert not running.away()
         impatient.close()
 
     def test_looks_at_the_clock_again_and_again_even_if_a_timer_fails(self, home, amqp_uri):
