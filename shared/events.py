@@ -131,17 +131,29 @@ def chained(previous_hash: bytes, event: Recorded) -> bytes:
     )
 
 
-def _link(previous_hash: bytes, *parts: str | int | datetime | bytes) -> bytes:
-    measured = [b"%d:%b" % (len(part), part) for part in map(_bytes, parts)]
+def _link(
+    previous_hash: bytes,
+    stream: str,
+    version: int,
+    id: str,
+    name: str,
+    schema: int,
+    at: datetime,
+    data: bytes,
+    meta: bytes,
+) -> bytes:
+    parts = (
+        stream.encode(),
+        b"%d" % version,
+        id.encode(),
+        name.encode(),
+        b"%d" % schema,
+        _moment(at),
+        data,
+        meta,
+    )
+    measured = [b"%d:%b" % (len(part), part) for part in parts]
     return hashlib.sha256(b"".join([previous_hash, *measured])).digest()
-
-
-def _bytes(part: str | int | datetime | bytes) -> bytes:
-    if isinstance(part, str):
-        return part.encode()
-    if isinstance(part, int):
-        return b"%d" % part
-    return _moment(part) if isinstance(part, datetime) else part
 
 
 @functools.lru_cache(maxsize=256)
