@@ -171,7 +171,7 @@ class QuotaService(reading.Reading):
 
         :returns: what `get_bot` gives
         :raises Invalid: `invalid_name`: a name has 1 to 100 printable characters
-        :raises Conflict: `bot_limit` if the plan has no room for one more
+        :raises Conflict: `bot_limit` if the plan has no room for one more; `too_many_bots`
         :raises Unavailable: `org_not_ready`
         """
         page = self._page(session)

@@ -45,9 +45,9 @@ def on_subscription_changed(session: Session, fact: SubscriptionChanged, _envelo
             effective_period=boundary.period_of(clock.parse(fact.effective_at)),
         )
     )
+    fit = partial(bots.fit, before=page.bot_limit, limit=fact.bot_limit)
     page.bot_limit = fact.bot_limit
     boundary.write(session, [page])
-    fit = partial(bots.fit, limit=fact.bot_limit)
     store.execute(session, projections.roster_stream(fact.org_id), projections.ROSTER, fit)
 
 

@@ -49,7 +49,7 @@ def list_bots(query: dict[str, Any]) -> dict[str, Any]:
     permission="bots:write",
     body=NewBot,
     answers={201: Bot},
-    refusals={"bot_limit": 409, "invalid_name": 422, **routing.COMMAND},
+    refusals={"bot_limit": 409, "too_many_bots": 409, "invalid_name": 422, **routing.COMMAND},
     tagged=True,
 )
 def create_bot(body: dict[str, Any]) -> routing.Answer:
