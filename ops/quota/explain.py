@@ -169,7 +169,8 @@ def _message_in(session: Session, question: Question, period: str, head: tables.
         if getattr(fact, "message_id", "") != question.message_id:
             continue
         if isinstance(fact, MessageRecorded):
-            found = {"message": fact.message_id, "bot": fact.bot_id, "period": period, "recorded_at": at}
+            found = {"message": fact.message_id, "bot": fact.bot_id, "credit": fact.credit_id}
+            found |= {"period": period, "recorded_at": at}
             found |= {"number": number, "used": step.month.used, "limit": step.month.limit, "refunded_at": None}
         elif isinstance(fact, MessageRefunded):
             found |= {"refunded_at": at, "gave_back": fact.gives_back}
@@ -181,6 +182,7 @@ def _say_message(session: Session, question: Question, found: dict[str, Any], as
     stored = (
         {
             "bot": row.bot_id,
+            "credit": row.credit_id,
             "period": row.period,
             "recorded_at": clock.rfc3339(row.recorded_at),
             "used": row.used,
@@ -194,13 +196,20 @@ def _say_message(session: Session, question: Question, found: dict[str, Any], as
     if as_json:
         click.echo(json.dumps({"org": question.org_id, **found, "stored": stored, "agrees": agrees}))
         return exits.OK if agrees else exits.FAILED
+    taken = f", taken from {found['credit']}" if found["credit"] else ""
     click.echo(
         f"{found['message']} was counted at {found['recorded_at']} for {found['bot']}: message {found['number']} of"
-        f" {found['period']}, used {found['used']} of {found['limit']}"
+        f" {found['period']}, used {found['used']} of {found['limit']}{taken}"
     )
     if found["refunded_at"]:
-        effect = "and counts no more" if found["gave_back"] else "too late for its count, which was over"
-        click.echo(f"refunded at {found['refunded_at']}, {effect}")
+        click.echo(f"refunded at {found['refunded_at']}, {_effect(found)}")
     words = "nothing: its id is no longer remembered" if stored is None else "the same" if agrees else f"{stored}"
     click.echo(f"stored: {words}")
     return exits.OK if agrees else exits.FAILED
+
+
+def _effect(found: dict[str, Any]) -> str:
+    """Of its refund. What a credit got back stands in the month in which that was done, which may be the next."""
+    if found["credit"]:
+        return "and given back to that credit, unless it had expired"
+    return "and counts no more" if found["gave_back"] else "too late for its count, which was over"
