@@ -172,6 +172,26 @@ def verify(folder: Path, as_json: bool) -> None:
     options.run(files.verify, folder, as_json=as_json)
 
 
+@archive.command("forget")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option(
+    "--gone", is_flag=True, help="Also those that are not in the folder, because they are nowhere any more."
+)
+@options.execute
+@options.as_json
+def forget(folder: Path, *, gone: bool, execute: bool, as_json: bool) -> None:
+    """
+    Delete the files of orgs that were erased, so that their erasure can end. Copies elsewhere are yours to delete.
+
+    Until the last file of an org is gone, quota does not tell the others that it was erased here.
+
+    Exit codes: 0 done; 1 a file is not in the folder; 3 no such folder; 75 the database is away.
+    """
+    from ops.quota import forgetting
+
+    options.run(forgetting.forget, folder, gone=gone, execute=execute, as_json=as_json)
+
+
 @archive.command("restore")
 @click.argument("org_id", metavar="ORG")
 @click.option("--period", required=True, metavar="MONTH", callback=_period, help="Which month.")

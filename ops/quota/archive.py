@@ -15,11 +15,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from ops import exits, reach
-from ops.quota import ledgers, looking
+from ops.quota import forgetting, ledgers, looking
 from services.quota import models
 from shared import archiving, database, failpoints, tables
 
 STREAMS_AT_ONCE = 500
+ERASED = "its org was erased: chatness quota archive forget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,12 @@ def verify(folder: Path, *, as_json: bool) -> int:
             fault = _fault(folder / kept.file, kept, head)
             faulty = faulty or bool(fault)
             _say_file(kept.file, fault or f"{head.version} events, whole", bool(fault), as_json)
+        with home.begin() as session:
+            erased = forgetting.erased_among(session, iter(left))
     for name in sorted(left):
-        _say_file(name, "of no archived month: it was restored, or archiving was stopped", False, as_json)
+        words = ERASED if name in erased else "of no archived month: it was restored, or archiving was stopped"
+        _say_file(name, words, name in erased, as_json)
+    faulty = faulty or bool(erased)
     return exits.FAILED if faulty else exits.OK
 
 
@@ -188,7 +193,7 @@ def _kept(home: database.Database) -> Iterator[tuple[tables.Archive, tables.Stre
 def _fault(path: Path, kept: tables.Archive, head: tables.Stream) -> str:
     """Empty if the file is as it should be."""
     if head.erased_at is not None:
-        return "its org was erased: delete this file" if path.exists() else ""
+        return ERASED
     try:
         archiving.prove(path, archiving.head_of(head))
     except archiving.Unfit as error:

@@ -69,6 +69,11 @@ def delete(roster: Roster, *, bot_id: str) -> list[RosterEvent]:
     return [BotDeleted(org_id=roster.org_id, bot_id=bot_id)]
 
 
+def delete_all(roster: Roster) -> list[RosterEvent]:
+    """With the org. Their names are erased beside; that there were any is no secret."""
+    return [BotDeleted(org_id=roster.org_id, bot_id=bot_id) for bot_id in roster.bots]
+
+
 def fit(roster: Roster, *, before: int, limit: int) -> list[RosterEvent]:
     """
     Pause the newest that a smaller plan has no room for, or let the oldest run that a larger one has room for.

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services import access
-from services.quota import admissions, bots, boundary, models, projections, reading, refunds
+from services.quota import admissions, bots, boundary, erasing, models, projections, reading, refunds
 from shared import (
     context,
     database,
@@ -132,7 +132,7 @@ class QuotaService(reading.Reading):
         :returns: of each `{"id", "messages", "remaining", "granted_at", "expires_at"}`
         :raises Unavailable: `org_not_ready` for an org of which quota has not heard, yet or ever
         """
-        page = boundary.open_page(session, self.actor.org_id)
+        page = erasing.open_page(session, self.actor.org_id)
         boundary.write(session, [page])
         return [projections.credit(credit) for credit in page.month.credits]
 
@@ -228,7 +228,7 @@ class QuotaService(reading.Reading):
 
         :param seen: the bot whose revision must be the one that was read: by a query, which turns no month
         """
-        page = boundary.open_page(session, self.actor.org_id)
+        page = erasing.open_page(session, self.actor.org_id)
         if seen:
             revisions.check(partial(projections.bot, session, self.actor.org_id, seen))
         boundary.write(session, [page])
