@@ -35,7 +35,9 @@ def quota() -> None:
 @quota.command("credit")
 @click.argument("org_id", metavar="ORG")
 @click.option("--messages", required=True, type=click.IntRange(min=1), metavar="N", help="So many extra messages.")
-@click.option("--reason", required=True, help="Why. It is kept with your name, and erased with the org.")
+@click.option(
+    "--reason", required=True, callback=options.words, help="Why. It is kept with your name, and erased with the org."
+)
 @click.option(
     "--expires",
     "expires_at",
@@ -107,7 +109,12 @@ def explain(org_id: str, period: str, message_id: str, archive: Path | None, as_
 @quota.command("check")
 @click.option("--org", "org_id", default="", metavar="ORG", help="Only this one.")
 @click.option("--repair", "mend", is_flag=True, help="Set an org's row that differs to what its events say.")
-@click.option("--reason", default="", help="Why. It is kept with your name; write no personal data of customers.")
+@click.option(
+    "--reason",
+    default="",
+    callback=options.words,
+    help="Why. It is kept with your name; write no personal data of customers.",
+)
 @options.by
 @options.execute
 @options.as_json

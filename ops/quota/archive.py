@@ -49,7 +49,7 @@ def archive(folder: Path, *, before: str, execute: bool, actor: str, as_json: bo
     :raises NotThere: if there is no such folder
     """
     _need(folder)
-    code = exits.OK
+    code, found = exits.OK, False
     with reach.needing_databases():
         home = reach.open_database("quota")
         with home.begin() as session:
@@ -57,10 +57,13 @@ def archive(folder: Path, *, before: str, execute: bool, actor: str, as_json: bo
         if before > latest:
             raise exits.Refused(f"message ids are remembered from {latest} on: --before can be {latest} at most")
         for month in _months(home, before):
+            found = True
             done = _archive_one(home, month, folder, execute=execute, actor=actor)
             _say(month, done, as_json)
             code = exits.FAILED if "failed" in done else code
-    if not execute:
+    if not found:
+        click.echo(f"the table has no month before {before}", err=True)
+    elif not execute:
         click.echo(exits.NO_CHANGE, err=True)
     return code
 
@@ -69,10 +72,11 @@ def verify(folder: Path, *, as_json: bool) -> int:
     """Gives 1 unless each archived month's file is there and is the whole of its stream, and no other file is."""
     _need(folder)
     left = {path.name for path in folder.glob("*.jsonl.gz")}
-    faulty = False
+    faulty = found = False
     with reach.needing_databases():
         home = reach.open_database("quota")
         for kept, head in _kept(home):
+            found = True
             left.discard(kept.file)
             fault = _fault(folder / kept.file, kept, head)
             faulty = faulty or bool(fault)
@@ -83,6 +87,8 @@ def verify(folder: Path, *, as_json: bool) -> int:
         words = ERASED if name in erased else "of no archived month: it was restored, or archiving was stopped"
         _say_file(name, words, name in erased, as_json)
     faulty = faulty or bool(erased)
+    if not (found or left):
+        click.echo(f"no month is archived, and no file of one is in {folder}", err=True)
     return exits.FAILED if faulty else exits.OK
 
 

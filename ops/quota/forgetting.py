@@ -42,7 +42,8 @@ def forget(folder: Path, *, gone: bool, execute: bool, as_json: bool) -> int:
     code = exits.OK
     with reach.needing_databases():
         home = reach.open_database("quota")
-        for kept in (*_written_down(home), *_others(home, folder)):
+        found = [*_written_down(home), *_others(home, folder)]
+        for kept in found:
             path = folder / kept.file
             if not path.exists() and not gone:
                 code = exits.FAILED
@@ -52,7 +53,9 @@ def forget(folder: Path, *, gone: bool, execute: bool, as_json: bool) -> int:
                 path.unlink(missing_ok=True)
                 _cross_out(home, kept)
             _say(kept, "forgotten" if execute else "would be forgotten", as_json, forgotten=execute)
-    if not execute:
+    if not found:
+        click.echo(f"no erased org has an archived month, or a file in {folder}", err=True)
+    elif not execute:
         click.echo(exits.NO_CHANGE, err=True)
     return code
 

@@ -97,14 +97,16 @@ def known_streams(session: Session, org_id: str) -> Streams:
     if is_erased(session, org_id, streams):
         raise exits.NotThere(f"{org_id} was erased, and nothing of its months is left")
     if not streams:
-        raise exits.NotThere(f"quota has never heard of {org_id}")
+        hint = "" if org_id.startswith("org_") else ": an org's id begins with org_"
+        raise exits.NotThere(f"quota has never heard of {org_id or 'nobody'}{hint}")
     return streams
 
 
 def one_of(streams: Streams, org_id: str, period: str) -> tables.Stream:
     """:raises NotThere: for a month that the org does not have"""
     if period not in streams:
-        raise exits.NotThere(f"{org_id} has no month {period}; it has {', '.join(streams)}")
+        hint = "; a month opens with its first message or look" if period > max(streams) else ""
+        raise exits.NotThere(f"{org_id} has no month {period}; it has {', '.join(streams)}{hint}")
     return streams[period]
 
 

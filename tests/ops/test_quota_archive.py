@@ -187,6 +187,17 @@ class TestForget:
         assert (done.exit_code, done.stdout) == (exits.OK, f"{FILES[0]}: forgotten\n")
         assert [*folder.iterdir()] == []
 
+    def test_says_so_where_there_is_nothing(self, months, folder):
+        said = {
+            ("archive", "--before", "2026-06", "--to", str(folder)): "the table has no month before 2026-06",
+            ("archive", "verify", str(folder)): f"no month is archived, and no file of one is in {folder}",
+            ("archive", "forget", str(folder)): f"no erased org has an archived month, or a file in {folder}",
+        }
+        for words, line in said.items():
+            done = asked(*words)
+
+            assert (done.exit_code, done.stdout, done.stderr) == (exits.OK, "", f"{line}\n")
+
     def test_needs_a_folder(self, old, tmp_path):
         assert asked("archive", "forget", str(tmp_path / "none")).exit_code == exits.NOT_FOUND
 

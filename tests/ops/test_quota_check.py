@@ -101,8 +101,13 @@ class TestCheck:
 
     def test_knows_no_org_that_quota_never_heard_of(self, lively):
         done = asked("check", "--org", "org_9")
+        by_mail = asked("check", "--org", "ada@example.com")
 
         assert (done.exit_code, done.stderr) == (exits.NOT_FOUND, "chatness: quota has never heard of org_9\n")
+        assert by_mail.stderr.endswith("heard of ada@example.com: an org's id begins with org_\n")
+
+    def test_counts_one_as_one(self, months):
+        assert asked("check").stdout == "1 org, 1 month, 2 events: all as the events say\n"
 
 
 class TestRepair:

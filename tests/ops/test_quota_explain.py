@@ -83,6 +83,14 @@ class TestExplain:
             "the bots run again: a new month",
         ]
 
+    def test_says_of_a_month_that_is_open_still_why_it_is(self, november):
+        november.turn_to(2027, 2, 1)
+
+        assert asked("explain", "org_1").stdout.splitlines()[-2:] == [
+            "stored: the same",
+            "it is open still, because nobody has sent or looked since: the next to do so opens 2027-02",
+        ]
+
     def test_tells_credits_from_their_grant_to_their_end(self, months):
         credit_id = granted("3")
         months.send(*(f"msg_{number}" for number in range(12)))
@@ -131,7 +139,8 @@ class TestExplain:
     def test_says_what_is_not_there(self, months):
         for words, code, said in (
             (("org_9",), exits.NOT_FOUND, "quota has never heard of org_9"),
-            (("org_1", "--period", "2026-10"), exits.NOT_FOUND, "org_1 has no month 2026-10; it has 2026-11"),
+            (("org_1", "--period", "2026-10"), exits.NOT_FOUND, "org_1 has no month 2026-10; it has 2026-11\n"),
+            (("org_1", "--period", "2026-12"), exits.NOT_FOUND, "it has 2026-11; a month opens with its first"),
             (("org_1", "--period", "2026-13"), exits.USAGE, "'2026-13' is no month as 2026-11"),
         ):
             done = asked("explain", *words)
