@@ -84,6 +84,17 @@ def open_page(session: Session, org_id: str) -> boundary.Page:
     return page
 
 
+def nothing(session: Session, org_id: str) -> list[Any]:
+    """
+    An empty list, of an org that is there or may come.
+
+    :raises NotFound: `erased`
+    """
+    if personal.is_erased(session, org_id):
+        raise absent(session, org_id)
+    return []
+
+
 def absent(session: Session, org_id: str) -> errors.ServiceError:
     """Why an org has no row: it was erased, or billing has not told its limits yet."""
     if personal.is_erased(session, org_id):

@@ -153,8 +153,10 @@ class QuotaService(reading.Reading):
 
         :param after: the id of the last bot of the page before
         :returns: of each what `get_bot` gives
+        :raises NotFound: `erased` of an org that was
         """
-        return projections.list_bots(session, self.actor.org_id, after=after, limit=limit)
+        found = projections.list_bots(session, self.actor.org_id, after=after, limit=limit)
+        return found or erasing.nothing(session, self.actor.org_id)
 
     @doors.query("bots:read")
     def get_bot(self, session: Session, bot_id: str) -> dict[str, Any]:

@@ -167,7 +167,9 @@ class TestAnErasedOrg:
         erasure.hear()
         return lived
 
-    @pytest.mark.parametrize("method", ["get_usage", "list_credits", "list_daily_usage", "list_statement"])
+    @pytest.mark.parametrize(
+        "method", ["get_usage", "list_bots", "list_credits", "list_daily_usage", "list_statement"]
+    )
     def test_is_gone_for_whoever_looks_before_the_job_has_come_to_it(self, erased: Quota, method: str) -> None:
         with pytest.raises(errors.NotFound) as refused:
             erased.ask(method)

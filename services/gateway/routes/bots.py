@@ -33,7 +33,12 @@ class Bot(Schema):
 
 
 @routes.operation(
-    "GET", "/v1/bots", permission="bots:read", query=pagination.PageQuery, answers={200: pagination.page_of(Bot)}
+    "GET",
+    "/v1/bots",
+    permission="bots:read",
+    query=pagination.PageQuery,
+    answers={200: pagination.page_of(Bot)},
+    refusals={"erased": 404},
 )
 def list_bots(query: dict[str, Any]) -> dict[str, Any]:
     """List the org's bots, oldest first."""
