@@ -106,6 +106,25 @@ def explain(org_id: str, period: str, message_id: str, archive: Path | None, as_
     options.run(months.run, question, as_json=as_json)
 
 
+@quota.command("statement")
+@click.argument("org_id", metavar="ORG")
+@_one_period
+@click.option("--archive", type=_FOLDER, metavar="DIR", help="Where the files of archived months are.")
+@options.as_json
+def statement(org_id: str, period: str, archive: Path | None, as_json: bool) -> None:
+    """
+    Print every entry of a month and why it is there, as CSV: the file that the org itself gets from the API.
+
+    Of a month that is in an archive only this has the entries.
+
+    Exit codes: 3 no such org or month; 5 the month is in an archive, or its file does not fit; 75 the database is
+    away.
+    """
+    from ops.quota import statements
+
+    options.run(statements.run, org_id, period=period, archive=archive, as_json=as_json)
+
+
 @quota.command("check")
 @click.option("--org", "org_id", default="", metavar="ORG", help="Only this one.")
 @click.option("--repair", "mend", is_flag=True, help="Set an org's row that differs to what its events say.")

@@ -14,7 +14,7 @@ from ops.quota import ledgers, narrative
 from ops.quota.ledgers import Step, Walk
 from services.quota import boundary, models
 from services.quota.events import MessageRecorded, MessageRefunded
-from shared import archiving, clock, database, events, tables
+from shared import clock, database, tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +41,13 @@ def run(question: Question, *, as_json: bool) -> int:
         streams = ledgers.known_streams(session, question.org_id)
         if question.message_id:
             return _explain_message(session, question, streams, as_json)
-        period = question.period or _open_period(session, question.org_id, streams)
+        period = question.period or ledgers.open_period(session, question.org_id, streams)
         head = ledgers.one_of(streams, question.org_id, period)
         return _explain_month(session, question, period, head, as_json)
 
 
-def _open_period(session: Session, org_id: str, streams: ledgers.Streams) -> str:
-    row = ledgers.org_row(session, org_id)
-    return row.period if row else max(streams)
-
-
 def _explain_month(session: Session, question: Question, period: str, head: tables.Stream, as_json: bool) -> int:
-    walk, steps = ledgers.month(session, question.org_id, period, _own_events(session, question, head))
+    walk, steps = ledgers.month(session, question.org_id, period, ledgers.own_events(session, head, question.archive))
     faults: list[str] = []
     if not as_json:
         click.echo(f"{question.org_id}, {period}:")
@@ -67,23 +62,6 @@ def _explain_month(session: Session, question: Question, period: str, head: tabl
     if differing is not None and period < now and not as_json:
         click.echo(f"it is open still, because nobody has sent or looked since: the next to do so opens {now}")
     return exits.FAILED if differing or faults else exits.OK
-
-
-def _own_events(session: Session, question: Question, head: tables.Stream) -> Iterator[events.Recorded]:
-    if head.archived_at is None:
-        return ledgers.recorded(session, head.stream)
-    kept = ledgers.archived(session, head)
-    if question.archive is None:
-        where = f"{head.stream} is archived since {kept.archived_at:%Y-%m-%d}, in the file {kept.file}"
-        raise exits.Refused(f"{where}: name its folder with --archive DIR")
-    return _from_file(question.archive / kept.file, head)
-
-
-def _from_file(path: Path, head: tables.Stream) -> Iterator[events.Recorded]:
-    try:
-        yield from archiving.read(path, archiving.head_of(head))
-    except archiving.Unfit as error:
-        raise exits.Refused(str(error)) from error
 
 
 def _noting(steps: Iterable[Step], faults: list[str]) -> Iterator[Step]:
@@ -163,7 +141,9 @@ def _explain_message(session: Session, question: Question, streams: ledgers.Stre
 
 
 def _message_in(session: Session, question: Question, period: str, head: tables.Stream) -> dict[str, Any]:
-    _walk, steps = ledgers.month(session, question.org_id, period, _own_events(session, question, head))
+    _walk, steps = ledgers.month(
+        session, question.org_id, period, ledgers.own_events(session, head, question.archive)
+    )
     found: dict[str, Any] = {}
     number = 0
     for step in steps:
