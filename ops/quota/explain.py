@@ -58,7 +58,7 @@ def _explain_month(session: Session, question: Question, period: str, head: tabl
     row = ledgers.org_row(session, question.org_id)
     differing = _differing(row, walk, head.stream) if row and row.period == period else None
     _say_end(question.org_id, walk, differing, faults, as_json)
-    now = boundary.period_of(database.now(session))
+    now = boundary.period_of(database.read_clock(session))
     if differing is not None and period < now and not as_json:
         click.echo(f"it is open still, because nobody has sent or looked since: the next to do so opens {now}")
     return exits.FAILED if differing or faults else exits.OK

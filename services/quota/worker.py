@@ -10,7 +10,7 @@ from services.accounts.events import CATALOGUE as ACCOUNTS
 from services.accounts.events import OrgErased
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import SubscriptionChanged
-from services.quota import bots, boundary, erasing, ledger, models, projections
+from services.quota import bots, boundary, erasing, ledger, memory, models, projections
 from services.quota.settings import Settings
 from shared import clock, database, envelope, inbox, personal, pruning, store, worker
 
@@ -88,7 +88,8 @@ def prune_messages(home: database.Database) -> int:
 
     A message is never counted in an earlier month than that of its moment, so that the index of moments finds them.
     """
-    oldest_kept = clock.months_before(home.clock.now(), 2)
+    with home.begin() as session:
+        oldest_kept = memory.oldest_kept(session)
     old = (models.Message.recorded_at < oldest_kept) & (models.Message.period < boundary.period_of(oldest_kept))
     return pruning.delete_old(home, models.Message, (models.Message.org_id, models.Message.message_id), old)
 
