@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.quota import bots
@@ -126,3 +126,78 @@ class TestFit:
         assert bots.restore(json.loads(json.dumps(bots.dump(fitted)))) == fitted
         for bot_id, held in state.bots.items():
             assert (bots.USER in held) == (bots.USER in fitted.bots[bot_id])
+
+
+class Model:
+    """What the product page says of bots, on names in the order in which they were made."""
+
+    def __init__(self):
+        self.reasons, self.limit = {}, 1
+
+    def room(self):
+        return self.limit - sum(not held for held in self.reasons.values())
+
+    def create(self, bot_id):
+        return bot_id not in self.reasons and self.room() > 0 and self.reasons.update({bot_id: set()}) is None
+
+    def pause(self, bot_id):
+        return "user" not in self.reasons.get(bot_id, {"user"}) and self.reasons[bot_id].add("user") is None
+
+    def resume(self, bot_id):
+        return bool(self.reasons.get(bot_id)) and self.room() > 0 and self.reasons[bot_id].clear() is None
+
+    def delete(self, bot_id):
+        return self.reasons.pop(bot_id, None) is not None
+
+    def change_plan(self, limit):
+        larger, self.limit = limit > self.limit, limit
+        for held in reversed(self.reasons.values()):  # the newest first
+            if not held and self.room() < 0:
+                held.add("plan")
+        for held in self.reasons.values():  # the oldest first
+            if larger and self.room() > 0:
+                held.discard("plan")
+
+
+BEGINNING = [("change_plan", 3), *(("create", name) for name in "abc")]
+
+
+class TestWhateverHappens:
+    @settings(max_examples=500, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.sampled_from(["create", "pause", "resume", "delete"]), st.sampled_from("abc")),
+                st.tuples(st.just("change_plan"), st.integers(0, 3)),
+            ),
+            min_size=4,
+            max_size=20,
+        )
+    )
+    def test_bots_are_paused_and_run_as_the_product_page_says(self, story):
+        state, model = bots.Roster(), Model()
+        for what, value in [*BEGINNING, *story]:
+            before, said = model.limit, getattr(model, what)(value)
+            try:
+                facts = _decided(state, what, value, before=before, limit=model.limit)
+            except (errors.Conflict, errors.NotFound):
+                assert not said
+            else:
+                assert said is not False
+                state = after(state, facts)
+            assert [(bot_id, set(held)) for bot_id, held in state.bots.items()] == [*model.reasons.items()]
+            assert len(state.running) <= model.limit
+
+
+def _decided(state, what, value, *, before, limit):
+    match what:
+        case "create":
+            if value in state.bots:
+                raise errors.Conflict("exists", "An id is made once.")
+            return bots.create(state, org_id="org_1", bot_id=value, name_version=1, limit=limit)
+        case "resume":
+            return bots.resume(state, bot_id=value, limit=limit)
+        case "change_plan":
+            return bots.fit(state, before=before, limit=limit)
+        case _:
+            return getattr(bots, what)(state, bot_id=value)
