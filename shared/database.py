@@ -139,6 +139,11 @@ def set_now(session: Session, machine_time: datetime) -> datetime:
     return moment
 
 
+def read_clock(session: Session) -> datetime:
+    """The same, asked for now."""
+    return set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
+
+
 @contextmanager
 def unavailable_when_away() -> Iterator[None]:
     """

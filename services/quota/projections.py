@@ -26,7 +26,14 @@ def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
             )
 
 
-ROSTER = store.Aggregate(catalogue=CATALOGUE, initial=bots.Roster(), evolve=bots.evolve, project=project_bot)
+ROSTER = store.Aggregate(
+    catalogue=CATALOGUE,
+    initial=bots.Roster(),
+    evolve=bots.evolve,
+    project=project_bot,
+    # A program may pause and resume its bots every hour of every day.
+    snapshots=store.Snapshots(every=200, dump=bots.dump, restore=bots.restore),
+)
 
 # For facts about a month that is over: nobody needs it folded.
 UNFOLDED_LEDGER: store.Aggregate[None] = store.Aggregate(

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.quota import bots, boundary, counting, models, projections, reading
+from services.quota import bots, boundary, counting, erasing, models, projections, reading
 from shared import doors, errors, ids, personal, revisions, rpc, store
 
 
@@ -26,7 +26,7 @@ class QuotaService(counting.Counting, reading.Reading):
         :returns: of each `{"id", "messages", "remaining", "granted_at", "expires_at"}`
         :raises Unavailable: `org_not_ready` for an org of which quota has not heard, yet or ever
         """
-        page = boundary.open_page(session, self.actor.org_id)
+        page = erasing.open_page(session, self.actor.org_id)
         boundary.write(session, [page])
         return [projections.credit(credit) for credit in page.month.credits]
 
@@ -47,8 +47,10 @@ class QuotaService(counting.Counting, reading.Reading):
 
         :param after: the id of the last bot of the page before
         :returns: of each what `get_bot` gives
+        :raises NotFound: `erased` of an org that was
         """
-        return projections.list_bots(session, self.actor.org_id, after=after, limit=limit)
+        found = projections.list_bots(session, self.actor.org_id, after=after, limit=limit)
+        return found or erasing.nothing(session, self.actor.org_id)
 
     @doors.query("bots:read")
     def get_bot(self, session: Session, bot_id: str) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class QuotaService(counting.Counting, reading.Reading):
 
         :returns: what `get_bot` gives
         :raises Invalid: `invalid_name`: a name has 1 to 100 printable characters
-        :raises Conflict: `bot_limit` if the plan has no room for one more
+        :raises Conflict: `bot_limit` if the plan has no room for one more; `too_many_bots`
         :raises Unavailable: `org_not_ready`
         """
         page = self._page(session)
@@ -122,7 +124,7 @@ class QuotaService(counting.Counting, reading.Reading):
 
         :param seen: the bot whose revision must be the one that was read: by a query, which turns no month
         """
-        page = boundary.open_page(session, self.actor.org_id)
+        page = erasing.open_page(session, self.actor.org_id)
         if seen:
             revisions.check(partial(projections.bot, session, self.actor.org_id, seen))
         boundary.write(session, [page])

@@ -312,8 +312,28 @@ class TestOnSubscriptionChanged:
 
         assert [bot["state"] for bot in quota.ask("list_bots")] == ["running", "running", "paused"]
 
+    def test_lets_no_bot_run_in_room_that_the_owner_made_when_the_plan_is_only_renewed(self, quota, bot_id):
+        quota.subscribe(version=2, action="upgraded", bot_limit=2)
+        quota.tell("create_bot", name="Bob")
+        quota.subscribe(version=3, action="downgraded", bot_limit=1)
+        quota.tell("delete_bot", bot_id=bot_id)
+
+        quota.subscribe(version=4, action="renewed", bot_limit=1)
+
+        assert [bot["pause_reasons"] for bot in quota.ask("list_bots")] == [["plan"]]
+
 
 class TestBots:
+    def test_are_folded_from_a_snapshot_when_their_story_is_long(self, quota, bot_id):
+        for _ in range(101):
+            quota.tell("pause_bot", bot_id=bot_id)
+            quota.tell("resume_bot", bot_id=bot_id)
+
+        with quota.database.begin() as session:
+            assert session.scalars(select(tables.Snapshot.version)).all() == [200]
+        with pytest.raises(errors.Conflict, match="bot_limit"):
+            quota.tell("create_bot", name="Bob")
+
     def test_are_made_once_though_asked_for_twice(self, quota):
         first = quota.tell("create_bot", command_id="cmd_same", name="Anna")
         again = quota.tell("create_bot", command_id="cmd_same", name="Anna")
