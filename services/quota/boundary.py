@@ -18,10 +18,6 @@ from services.quota import credits, ledger, models, projections, tally
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
 from shared import bulk, clock, database, errors, events, store, tables
 
-UNFOLDED: store.Aggregate[None] = store.Aggregate(
-    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
-)
-
 
 @dataclass
 class Page:
@@ -50,9 +46,14 @@ def open_page(session: Session, org_id: str) -> Page:
     return page
 
 
-def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
-    """Lock the orgs that are known, read the database's clock, and turn each month that is over."""
-    rows = session.execute(_LOCK, {"org_ids": sorted(org_ids)}).all()
+def open_pages(session: Session, org_ids: Collection[str], *, skip_locked: bool = False) -> dict[str, Page]:
+    """
+    Lock the orgs that are known, read the database's clock, and turn each month that is over.
+
+    :param skip_locked: leave out the orgs that somebody holds, instead of waiting for them
+    """
+    lock = _LOCK_FREE if skip_locked else _LOCK
+    rows = session.execute(lock, {"org_ids": sorted(org_ids)}).all()
     if not rows:
         return {}
     return _up_to(database.set_now(session, max(row.locked_at for row in rows)), rows)
@@ -77,10 +78,13 @@ def _up_to(now: datetime, rows: Iterable[Any]) -> dict[str, Page]:
 
 # The clock is read behind each row's lock, which is why these are taken in a part of their own: whoever waited must
 # not decide by the time at which it began to wait.
-_LOCK = text("""
-WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id FOR UPDATE)
+_LOCKED = """
+WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id FOR UPDATE {how})
 SELECT locked.*, clock_timestamp() AS locked_at FROM locked
-""").bindparams(bindparam("org_ids", type_=ARRAY(Text)))
+"""
+_ORG_IDS = bindparam("org_ids", type_=ARRAY(Text))
+_LOCK = text(_LOCKED.format(how="")).bindparams(_ORG_IDS)
+_LOCK_FREE = text(_LOCKED.format(how="SKIP LOCKED")).bindparams(_ORG_IDS)
 
 
 def found(session: Session, org_id: str) -> Page:
@@ -111,7 +115,7 @@ _NEW = {
 
 def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) -> None:
     """
-    Store what was decided: in one round trip, however many orgs, and the rare notices one by one.
+    Store what was decided: in one round trip, however many orgs, and the rare notices in two more.
 
     :param messages: those that were admitted; each stands in a ledger of the pages
     """
@@ -121,27 +125,22 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
     recorded = [event for page in changed for event in _link_ledger(session, page)]
     facts = [fact for page in changed for fact in page.facts if isinstance(fact, LEDGER)]
     added = list(zip(recorded, facts, strict=True))
+    notices = _link_notices(session, changed)
     along = [
-        bulk.upsert(tables.Stream, _heads(recorded)),
+        bulk.upsert(tables.Stream, _heads([*recorded, *notices])),
         bulk.update(models.Org, [row_of(page) for page in changed]),
         bulk.insert(models.Message, messages),
         tally.days(added),
     ]
-    store.insert_events(session, recorded, CATALOGUE, along=along)
+    store.insert_events(session, [*recorded, *notices], CATALOGUE, along=along)
     tally.months(session, added)
     for page in changed:
-        notices = [fact for fact in page.facts if not isinstance(fact, LEDGER)]
-        if notices:
-            _append(session, notice_stream(page.month.org_id), notices)
         page.facts = []
 
 
 def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
     """Facts about a month that is over, in its ledger. The org's row is locked, and says nothing of that month."""
-    _append(session, ledger_stream(org_id, period), facts, projections.UNFOLDED_LEDGER)
-
-
-def _append(session: Session, stream: str, facts: ledger.Facts, kind: store.Aggregate[None] = UNFOLDED) -> None:
+    stream, kind = ledger_stream(org_id, period), projections.UNFOLDED_LEDGER
     store.append(session, store.head(session, stream, kind), kind, facts)
 
 
@@ -202,6 +201,21 @@ def _link_ledger(session: Session, page: Page) -> list[events.Recorded]:
         page.ledger_version, page.ledger_hash = link.version, link.hash
         links.append(link)
     return links
+
+
+def _link_notices(session: Session, pages: Iterable[Page]) -> list[events.Recorded]:
+    """
+    What the others are told, as links of a stream per org, to which nobody appends but behind the lock of its row.
+
+    :raises NotFound, Archived: as `store.heads`
+    """
+    told = {notice_stream(page.month.org_id): _notices(page) for page in pages if _notices(page)}
+    heads = store.heads(session, told) if told else {}
+    return [link for stream, facts in told.items() for link in store.link(session, stream, *heads[stream], facts)]
+
+
+def _notices(page: Page) -> ledger.Facts:
+    return [fact for fact in page.facts if not isinstance(fact, LEDGER)]
 
 
 def _period_before(page: Page, facts: Sequence[events.Event]) -> str:
