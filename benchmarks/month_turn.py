@@ -14,6 +14,7 @@ answers are late. The months are made inside PostgreSQL (see `ledgers`). MONTH_T
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,7 +51,8 @@ def run() -> list[Result]:
         in_time = _restarted(standing)
         stack.until(lambda: _restarted(standing) == AT_LIMIT, seconds=PATIENCE_SECONDS)
         late_by = time.time() - midnight.timestamp()
-        _check(standing, answers, f"{turn:%Y-%m}")
+        _check_opened(standing, f"{turn:%Y-%m}")
+    _check_admitted(answers, midnight.timestamp())
     normal = _between(answers, midnight.timestamp() - MINUTE, midnight.timestamp())
     turning = _between(answers, midnight.timestamp(), midnight.timestamp() + MINUTE)
     return [
@@ -104,14 +106,20 @@ def _restarted(standing: stack.Standing) -> int:
     return int(_count(standing, "SELECT count(*) FROM events WHERE name = 'quota.BotsRestarted'"))
 
 
-def _check(standing: stack.Standing, answers: Sequence[paced.Answer], period: str) -> None:
-    """
-    :raises RuntimeError: if an answer was not 201, or others were opened than those who sent or had ended
-    """
-    refused = sum(answer.status != "201" for answer in answers)
+def _check_opened(standing: stack.Standing, period: str) -> None:
+    """:raises RuntimeError: if others were opened than those who sent or had ended at their limit"""
     opened = _count(standing, f"SELECT count(*) FROM orgs WHERE period = '{period}'")
-    if refused or opened != SENDERS + AT_LIMIT:
-        raise RuntimeError(f"{refused} answers were not 201; {opened} months were opened")
+    if opened != SENDERS + AT_LIMIT:
+        raise RuntimeError(f"{opened} months were opened, not {SENDERS + AT_LIMIT}")
+
+
+def _check_admitted(answers: Sequence[paced.Answer], midnight: float) -> None:
+    """:raises RuntimeError: if an answer was not 201, as on a machine that cannot keep up"""
+    refused = [answer for answer in answers if answer.status != "201"]
+    if refused:
+        late = sum(answer.due_at >= midnight for answer in refused)
+        statuses = dict(Counter(answer.status for answer in refused))
+        raise RuntimeError(f"of {len(answers)} answers {statuses}, {late} of them after midnight")
 
 
 def _count(standing: stack.Standing, sql: str) -> int:

@@ -14,7 +14,7 @@ from services.quota import boundary, models
 from shared import database, failpoints
 
 AT_ONCE = 100  # behind their locks in one transaction, for a few dozen milliseconds
-PER_VISIT = 2000
+PER_VISIT = 1000  # half a second of work, after which the timer rests for one
 
 
 def visit(home: database.Database, waiting: Select[str]) -> int:
