@@ -1,10 +1,11 @@
 """
 An HTTP load generator: keep-alive connections on raw sockets in a process of its own, for 127.0.0.1 only.
 
-It sends the same bytes again as soon as an answer is complete, so that the server is never idle, and it reads no more
-of an answer than its status and its length: it must not be the part that is measured.
+It sends the next request as soon as an answer is complete, so that the server is never idle, and it reads no more of
+an answer than its status and its length: it must not be the part that is measured.
 """
 
+import itertools
 import json
 import selectors
 import socket
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,13 +58,15 @@ class Load:
         return sum(count for status, count in self.statuses.items() if not status.startswith("2"))
 
 
-def run(request: Request, *, seconds: float, connections: int = CONNECTIONS) -> Load:
+def run(requests: Request | Sequence[Request], *, seconds: float, connections: int = CONNECTIONS) -> Load:
     """
     Load a server from another process for this long.
 
+    :param requests: sent in turn, whichever connection is free; all to one port
     :raises subprocess.CalledProcessError: if the server is away or closes a connection
     """
-    job = json.dumps({"request": asdict(request), "seconds": seconds, "connections": connections})
+    sent = [requests] if isinstance(requests, Request) else requests
+    job = json.dumps({"requests": [asdict(each) for each in sent], "seconds": seconds, "connections": connections})
     command = [sys.executable, "-m", "benchmarks.load"]
     finished = subprocess.run(
         command, input=job, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True, timeout=seconds + 30
@@ -73,16 +77,15 @@ def run(request: Request, *, seconds: float, connections: int = CONNECTIONS) -> 
 class Connection:
     """One keep-alive connection with one request under way."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.request = request
         self.received = b""
         self.sent_at = 0.0
 
-    def send(self) -> None:
+    def send(self, request: bytes) -> None:
         self.sent_at = time.perf_counter()
-        self.socket.sendall(self.request)
+        self.socket.sendall(request)
 
     def receive(self) -> str | None:
         """The status of the answer once it is complete, as `201`."""
@@ -102,13 +105,13 @@ def _content_length(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0])
 
 
-def _measure(request: Request, *, seconds: float, connections: int) -> Load:
+def _measure(requests: Sequence[Request], *, seconds: float, connections: int) -> Load:
     selector = selectors.DefaultSelector()
-    message = request.to_bytes()
+    messages = itertools.cycle([request.to_bytes() for request in requests])
     for _ in range(connections):
-        connection = Connection(request.port, message)
+        connection = Connection(requests[0].port)
         selector.register(connection.socket, selectors.EVENT_READ, connection)
-        connection.send()
+        connection.send(next(messages))
 
     durations: list[float] = []
     statuses: dict[str, int] = {}
@@ -119,7 +122,7 @@ def _measure(request: Request, *, seconds: float, connections: int) -> Load:
             if status := connection.receive():
                 statuses[status] = statuses.get(status, 0) + 1
                 durations.append(time.perf_counter() - connection.sent_at)
-                connection.send()
+                connection.send(next(messages))
     return _summary(durations, statuses, now - began_at)
 
 
@@ -136,7 +139,8 @@ def _summary(durations: list[float], statuses: dict[str, int], seconds: float) -
 
 def main() -> None:
     job = json.load(sys.stdin)
-    load = _measure(Request(**job["request"]), seconds=job["seconds"], connections=job["connections"])
+    requests = [Request(**each) for each in job["requests"]]
+    load = _measure(requests, seconds=job["seconds"], connections=job["connections"])
     json.dump(asdict(load), sys.stdout)
 
 

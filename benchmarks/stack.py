@@ -74,9 +74,9 @@ def running(**settings: str) -> Iterator[Standing]:
             subprocess.run([sys.executable, "-m", "sandbox.clean", str(directory)], check=False)
 
 
-def until(found: Callable[[], Any]) -> Any:
+def until(found: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
     """What it finds, as soon as it finds something. :raises TimeoutError:"""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not (result := found()):
         if time.monotonic() > deadline:
             raise TimeoutError("waited in vain")

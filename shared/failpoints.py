@@ -9,6 +9,7 @@ from typing import Final
 PLACES: Final = {
     "command.committed": "a command is done, and nobody has been answered",
     "admission.committed": "messages are counted, and nobody has been answered",
+    "visit.committed": "some orgs whose time had come are opened, and the rest are not",
     "outbox.sequenced": "events stand in the log, and none of them was published",
     "relay.published": "the broker has taken an event, and its confirm has not been heeded",
     "relay.confirmed": "a batch is confirmed, and the checkpoint stands before it",

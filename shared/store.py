@@ -3,7 +3,7 @@ The event store: load a stream, decide, append. The streams row is the optimisti
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -96,6 +96,21 @@ def head(session: Session, stream: str, aggregate: Aggregate[S]) -> Loaded[S]:
     if row is None:
         return Loaded(stream, aggregate.initial, 0, events.GENESIS)
     return Loaded(stream, aggregate.initial, row.version, row.hash)
+
+
+def heads(session: Session, streams: Collection[str]) -> dict[str, tuple[int, bytes]]:
+    """
+    Version and hash of many streams at once, for whoever holds a lock without which nobody appends to them.
+
+    :raises NotFound: `erased` if one of them was erased
+    :raises Archived: if the events of one are in a file
+    """
+    known = select(tables.Stream).where(tables.Stream.stream.in_(streams))
+    rows = session.scalars(known.execution_options(populate_existing=True)).all()
+    for row in rows:
+        _refuse_if_gone(row)
+    ends = {row.stream: (row.version, row.hash) for row in rows}
+    return {stream: ends.get(stream, (0, events.GENESIS)) for stream in streams}
 
 
 def lock(session: Session, stream: str) -> None:
@@ -243,16 +258,17 @@ def _move_head(session: Session, expected: int, last: events.Recorded) -> None:
         )
         moved = session.execute(head.returning(tables.Stream.stream)).first()
     if moved is None:
-        _refuse_if_gone(session, last.stream)
+        found = session.get(tables.Stream, last.stream, populate_existing=True)
+        if found is not None:
+            _refuse_if_gone(found)
         raise VersionConflict(last.stream)
 
 
-def _refuse_if_gone(session: Session, stream: str) -> None:
-    head = session.get(tables.Stream, stream, populate_existing=True)
-    if head is not None and head.erased_at is not None:
+def _refuse_if_gone(head: tables.Stream) -> None:
+    if head.erased_at is not None:
         raise errors.NotFound("erased", "This was erased.")
-    if head is not None and head.archived_at is not None:
-        raise Archived(stream)
+    if head.archived_at is not None:
+        raise Archived(head.stream)
 
 
 def _meta() -> bytes:

@@ -66,10 +66,8 @@ def admit(session: Session, items: Sequence[Item], *, waits: bool = True) -> Dec
     if not items:
         return Decided(answers=[], admitted=0)
     org_ids = {item.org_id for item in items}
-    if waits:
-        pages, locked = boundary.open_pages(session, org_ids), set[str]()
-    else:
-        pages, locked = boundary.open_free_pages(session, org_ids)
+    pages = boundary.open_pages(session, org_ids, skip_locked=not waits)
+    locked = set() if waits else boundary.known(session, org_ids - pages.keys())
     hindrances = _hindrances(session, items)
     known: dict[tuple[str, str], Any] = _known(session, items, hindrances)
     admitted: list[Message] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import TextClause, bindparam, select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, Text
@@ -17,10 +17,6 @@ from sqlalchemy.types import ARRAY, Text
 from services.quota import credits, ledger, models, projections, tally
 from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
 from shared import bulk, clock, database, errors, events, store, tables
-
-UNFOLDED: store.Aggregate[None] = store.Aggregate(
-    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
-)
 
 
 @dataclass
@@ -50,29 +46,24 @@ def open_page(session: Session, org_id: str) -> Page:
     return page
 
 
-def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
-    """Lock the orgs that are known, read the database's clock, and turn each month that is over."""
-    return _open(session, org_ids, _LOCK)
-
-
-def open_free_pages(session: Session, org_ids: Collection[str]) -> tuple[dict[str, Page], set[str]]:
+def open_pages(session: Session, org_ids: Collection[str], *, skip_locked: bool = False) -> dict[str, Page]:
     """
-    The same without waiting for anybody.
+    Lock the orgs that are known, read the database's clock, and turn each month that is over.
 
-    :returns: the pages, and the orgs that are known but locked by somebody else
+    :param skip_locked: leave out the orgs that somebody holds, instead of waiting for them
     """
-    pages = _open(session, org_ids, _LOCK_FREE)
-    missing = [org_id for org_id in org_ids if org_id not in pages]
-    if not missing:
-        return pages, set()
-    return pages, set(session.scalars(select(models.Org.org_id).where(models.Org.org_id.in_(missing))))
-
-
-def _open(session: Session, org_ids: Collection[str], lock: TextClause) -> dict[str, Page]:
+    lock = _LOCK_FREE if skip_locked else _LOCK
     rows = session.execute(lock, {"org_ids": sorted(org_ids)}).all()
     if not rows:
         return {}
     return _up_to(database.set_now(session, max(row.locked_at for row in rows)), rows)
+
+
+def known(session: Session, org_ids: Collection[str]) -> set[str]:
+    """Which of them quota has heard of, whoever holds their rows."""
+    if not org_ids:
+        return set()
+    return set(session.scalars(select(models.Org.org_id).where(models.Org.org_id.in_(sorted(org_ids)))))
 
 
 def look(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
@@ -94,15 +85,13 @@ def _up_to(now: datetime, rows: Iterable[Any]) -> dict[str, Page]:
 
 # The clock is read behind each row's lock, which is why these are taken in a part of their own: whoever waited must
 # not decide by the time at which it began to wait.
-def _lock(how: str) -> TextClause:
-    return text(f"""
-WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id {how})
+_LOCKED = """
+WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id FOR UPDATE {how})
 SELECT locked.*, clock_timestamp() AS locked_at FROM locked
-""").bindparams(bindparam("org_ids", type_=ARRAY(Text)))
-
-
-_LOCK = _lock("FOR UPDATE")
-_LOCK_FREE = _lock("FOR UPDATE SKIP LOCKED")
+"""
+_ORG_IDS = bindparam("org_ids", type_=ARRAY(Text))
+_LOCK = text(_LOCKED.format(how="")).bindparams(_ORG_IDS)
+_LOCK_FREE = text(_LOCKED.format(how="SKIP LOCKED")).bindparams(_ORG_IDS)
 
 
 def found(session: Session, org_id: str) -> Page:
@@ -133,7 +122,7 @@ _NEW = {
 
 def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) -> None:
     """
-    Store what was decided: in one round trip, however many orgs, and the rare notices one by one.
+    Store what was decided: in one round trip, however many orgs, and the rare notices in two more.
 
     :param messages: those that were admitted; each stands in a ledger of the pages
     """
@@ -147,27 +136,22 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
         recorded += _link_ledger(session, page, of_ledger)
         facts += of_ledger
     added = list(zip(recorded, facts, strict=True))
+    notices = _link_notices(session, changed)
     along = [
-        bulk.upsert(tables.Stream, _heads(recorded)),
+        bulk.upsert(tables.Stream, _heads([*recorded, *notices])),
         bulk.update(models.Org, [row_of(page) for page in changed]),
         bulk.insert(models.Message, messages),
         tally.days(added),
     ]
-    store.insert_events(session, recorded, CATALOGUE, along=along)
+    store.insert_events(session, [*recorded, *notices], CATALOGUE, along=along)
     tally.months(session, added)
     for page in changed:
-        notices = [fact for fact in page.facts if not isinstance(fact, LEDGER)]
-        if notices:
-            _append(session, notice_stream(page.month.org_id), notices)
         page.facts = []
 
 
 def append_late(session: Session, org_id: str, period: str, facts: ledger.Facts) -> None:
     """Facts about a month that is over, in its ledger. The org's row is locked, and says nothing of that month."""
-    _append(session, ledger_stream(org_id, period), facts, projections.UNFOLDED_LEDGER)
-
-
-def _append(session: Session, stream: str, facts: ledger.Facts, kind: store.Aggregate[None] = UNFOLDED) -> None:
+    stream, kind = ledger_stream(org_id, period), projections.UNFOLDED_LEDGER
     store.append(session, store.head(session, stream, kind), kind, facts)
 
 
@@ -241,6 +225,21 @@ def _by_month(period: str, facts: Sequence[events.Event]) -> list[tuple[str, Seq
         for first, end in zip(openings, ends, strict=True)
         if isinstance(opened := facts[first], PeriodOpened)
     ]
+
+
+def _link_notices(session: Session, pages: Iterable[Page]) -> list[events.Recorded]:
+    """
+    What the others are told, as links of a stream per org, to which nobody appends but behind the lock of its row.
+
+    :raises NotFound, Archived: as `store.heads`
+    """
+    told = {notice_stream(page.month.org_id): _notices(page) for page in pages if _notices(page)}
+    heads = store.heads(session, told) if told else {}
+    return [link for stream, facts in told.items() for link in store.link(session, stream, *heads[stream], facts)]
+
+
+def _notices(page: Page) -> ledger.Facts:
+    return [fact for fact in page.facts if not isinstance(fact, LEDGER)]
 
 
 def _heads(recorded: Sequence[events.Recorded]) -> bulk.Rows:

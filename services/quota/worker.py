@@ -3,18 +3,16 @@
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, cast, select
+from sqlalchemy import cast, select
 from sqlalchemy.orm import Session
 
 from services.accounts.events import CATALOGUE as ACCOUNTS
 from services.accounts.events import OrgErased
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import SubscriptionChanged
-from services.quota import bots, boundary, erasing, ledger, memory, models, projections
+from services.quota import bots, boundary, erasing, ledger, memory, models, projections, visits
 from services.quota.settings import Settings
 from shared import clock, database, envelope, inbox, personal, pruning, store, worker
-
-LOOK_BATCH = 200
 
 
 def work(_settings: Settings, home: database.Database) -> worker.Work:
@@ -68,18 +66,18 @@ def finish_erasure(home: database.Database, _job_id: str, payload: dict[str, Any
     erasing.finish(home, payload["org_id"])
 
 
-def turn_months(home: database.Database) -> Any:
+def turn_months(home: database.Database) -> int:
     """Open the new month of orgs that had ended at their limit, so that their bots run again without a message."""
     period = boundary.period_of(home.clock.now())
-    _look_at(home, select(models.Org.org_id).where(models.Org.stopped, models.Org.period < period))
+    return visits.visit(home, select(models.Org.org_id).where(models.Org.stopped, models.Org.period < period))
 
 
-def expire_credits(home: database.Database) -> Any:
+def expire_credits(home: database.Database) -> int:
     """Drop credits whose time is over, so that bots that ran on them are shown as stopped without a message."""
     with_credits = models.Org.credits != []
     first_to_expire = models.Org.credits[0]["expires_at"].astext
     over = cast(first_to_expire, models.Message.recorded_at.type) <= home.clock.now()
-    _look_at(home, select(models.Org.org_id).where(with_credits, over))
+    return visits.visit(home, select(models.Org.org_id).where(with_credits, over))
 
 
 def prune_messages(home: database.Database) -> int:
@@ -92,13 +90,3 @@ def prune_messages(home: database.Database) -> int:
         oldest_kept = memory.oldest_kept(session)
     old = (models.Message.recorded_at < oldest_kept) & (models.Message.period < boundary.period_of(oldest_kept))
     return pruning.delete_old(home, models.Message, (models.Message.org_id, models.Message.message_id), old)
-
-
-def _look_at(home: database.Database, waiting: Select[str]) -> None:
-    """Open these orgs, which does what their time has come for, until no more wait."""
-    changed = True
-    while changed:
-        with home.begin() as session:
-            pages = boundary.open_pages(session, session.scalars(waiting.limit(LOOK_BATCH)).all())
-            changed = any(page.facts for page in pages.values())  # none: the database's clock is behind ours
-            boundary.write(session, pages.values())
