@@ -101,6 +101,15 @@ def check(org: Org, told: Told, usage: dict[str, Any]) -> Retold:
     :raises AssertionError: with the first difference
     """
     retold = _retell(org)
+    compare(retold, told)
+    expected = retold.expected
+    expected.at(org.stack.clock.now())
+    assert {name: usage[name] for name in expected.numbers} == expected.numbers
+    return retold
+
+
+def compare(retold: Retold, told: Told) -> None:
+    """:raises AssertionError: with the first difference"""
     unknown = {id: answer for id, answer in told.admitted.items() if retold.admitted.get(id) != answer}
     assert not unknown, f"told {unknown}, counted {[retold.admitted.get(id) for id in unknown]}"
     assert retold.admitted.keys() <= told.asked, "what nobody asked for was counted"
@@ -109,28 +118,20 @@ def check(org: Org, told: Told, usage: dict[str, Any]) -> Retold:
     assert Counter(retold.granted) == Counter(told.granted), "credits"
     wrong = [one for one in told.refused if one not in retold.full]
     assert not wrong, f"refused at {wrong[0]}"
-    expected = retold.expected
-    expected.at(org.stack.clock.now())
-    assert {name: usage[name] for name in expected.numbers} == expected.numbers
-    return retold
 
 
 def _retell(org: Org) -> Retold:
     """As soon as all that billing said has reached quota."""
-    changes = {change["version"]: change for change in _changes(org)}
 
     def retell() -> Retold | None:
+        recorded = _ledger(org)  # first: what it knows of billing is in billing then
+        changes = {change["version"]: change for change in _changes(org)}
         retold = Retold()
-        for event in _ledger(org):
+        for event in recorded:
             retold.take(event, changes)
         return retold if retold.versions == [*changes] else None
 
-    # A change that comes meanwhile is not among `changes`; it is looked for again.
-    def patiently() -> Retold | None:
-        changes.update({change["version"]: change for change in _changes(org)})
-        return retell()
-
-    return eventually(patiently, "quota has not heard all that billing said", seconds=SETTLE_SECONDS)
+    return eventually(retell, "quota has not heard all that billing said", seconds=SETTLE_SECONDS)
 
 
 def plans_changed(org: Org) -> list[str]:
