@@ -31,10 +31,10 @@ class Statement:
 
 def insert(table: Any, rows: Rows) -> Statement:
     """
-    :param table: the mapped class
+    :param table: the mapped class, or a table that has none
     :param rows: each with a value for every column that may not be null
     """
-    return Statement(_insert(table.__table__), rows)
+    return Statement(_insert(getattr(table, "__table__", table)), rows)
 
 
 def upsert(table: Any, rows: Rows) -> Statement:
@@ -54,6 +54,19 @@ def add(table: Any, rows: Rows) -> Statement:
 def update(table: Any, rows: Rows) -> Statement:
     """Replace, in the row of the same key, the columns that the first row names."""
     return Statement(_update(table.__table__, tuple(rows[0]) if rows else ()), rows)
+
+
+def delete(table: Any, keys: Rows) -> Statement:
+    """Take away the rows of these keys, where there are any."""
+    return Statement(_delete(table.__table__), keys)
+
+
+def select(session: Session, table: Any, keys: Rows) -> list[dict[str, Any]]:
+    """The rows of these keys, as many as there are, in no order."""
+    if not keys:
+        return []
+    found = session.execute(text(_select(table.__table__)), {"rows": _encode(keys)})
+    return [dict(row) for row in found.mappings()]
 
 
 def run(session: Session, *statements: Statement) -> None:
@@ -96,6 +109,19 @@ def _update(table: Table, names: tuple[str, ...]) -> str:
     replaced = ", ".join(f'"{name}" = {_read(table, name)}' for name in names if name not in keys)
     same = " AND ".join(f'{table.name}."{name}" = sent."{name}"' for name in keys)
     return f"UPDATE {table.name} SET {replaced} FROM {_sent(table, names)} WHERE {same}"
+
+
+@functools.cache
+def _delete(table: Table) -> str:
+    keys = table.primary_key.columns.keys()
+    same = " AND ".join(f'{table.name}."{name}" = sent."{name}"' for name in keys)
+    return f"DELETE FROM {table.name} USING {_sent(table, keys)} WHERE {same}"
+
+
+@functools.cache
+def _select(table: Table) -> str:
+    keys = table.primary_key.columns.keys()
+    return f"SELECT {table.name}.* FROM {_sent(table, keys)} JOIN {table.name} USING ({_listed(keys)})"
 
 
 def _sent(table: Table, names: Sequence[str]) -> str:
