@@ -5,7 +5,7 @@ bytes, the same hash chains. And beside them, counted by nothing but additions, 
 
 import io
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,13 +24,14 @@ from services.quota.events import (
     PeriodOpened,
     UsageReset,
 )
-from shared import clock, database, events, ids
+from shared import clock, database, events, ids, tables
 
 MONTHS = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (7, 8, 9, 10))
 ACTOR = {"kind": "secret", "id": "sec_01m82kped67c6q1ct3db3gtb4j"}
 META = events.encode({"actor": ACTOR, "causation_id": "", "correlation_id": "req_01m82kped67c6q1ct3db3gtb4j"})
 REFUNDED, FROM_CREDITS = 0.02, 0.03  # of the messages
-ROWS_AT_ONCE = 20_000
+UPGRADED, GRANTED = 0.2, 0.2  # of the months
+ORGS_AT_ONCE = 20
 
 Moment = tuple[datetime, events.Event]
 
@@ -43,8 +44,8 @@ class Expected:
     :param bots: by org and bot: the reasons to be paused
     """
 
-    days: dict[str, Counter[tuple[str, str, str, str]]] = field(
-        default_factory=lambda: {name: Counter() for name in ("messages", "from_credits", "refunded", "given_back")}
+    days: defaultdict[tuple[str, str, str, str], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0, 0, 0, 0])
     )
     months: dict[tuple[str, str], tuple[str, int, int, int, int]] = field(default_factory=dict)
     bots: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -55,89 +56,79 @@ def write(home: database.Database, *, orgs: int, messages: int, seed: int = 5) -
     """
     :param messages: how many, of all orgs and months together; a tenth of the orgs send half of them
     """
-    chance, expected = random.Random(seed), Expected()
+    chance, expected = random.Random(seed), Expected()  # noqa: S311 the same events in each run
     with psycopg2.connect(databases.plain(home.url)) as connection, connection.cursor() as cursor:
-        rows, heads = io.StringIO(), io.StringIO()
-        for number in range(orgs):
-            org_id = ids.new("org")
-            share = messages / len(MONTHS) / orgs * (5 if number % 10 == 0 else 5 / 9)
-            for stream, facts in _org(org_id, round(share), chance, expected):
-                _chain(stream, facts, rows, heads)
-                expected.events += len(facts)
-            if number % 20 == 19 or number == orgs - 1:
-                rows, heads = _copy(cursor, rows, "events"), _copy(cursor, heads, "streams")
+        for first in range(0, orgs, ORGS_AT_ONCE):
+            rows, heads = io.StringIO(), io.StringIO()
+            for number in range(first, min(first + ORGS_AT_ONCE, orgs)):
+                org = _Org(ids.new("org"), [ids.new("bot") for _ in range(chance.randint(1, 3))], chance, expected)
+                share = messages / len(MONTHS) / orgs * (5 if number % 10 == 0 else 5 / 9)
+                for stream, facts in org.streams(round(share)):
+                    _chain(stream, facts, rows, heads)
+                    expected.events += len(facts)
+            _copy(cursor, rows, tables.Event)
+            _copy(cursor, heads, tables.Stream)
     with home.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE")
+        connection.exec_driver_sql("VACUUM ANALYZE events, streams")
     return expected
 
 
-def _org(
-    org_id: str, messages: int, chance: random.Random, expected: Expected
-) -> Iterator[tuple[str, Sequence[Moment]]]:
-    bots = [ids.new("bot") for _ in range(chance.randint(1, 3))]
-    yield f"bots-{org_id}", list(_bots(org_id, bots, expected))
-    for month in MONTHS:
-        facts = sorted(_month(org_id, month, bots, messages, chance, expected), key=lambda one: one[0])
-        yield f"ledger-{org_id}-{month:%Y-%m}", facts
+@dataclass
+class _Org:
+    org_id: str
+    bots: Sequence[str]
+    chance: random.Random
+    expected: Expected
 
+    def streams(self, messages: int) -> Iterator[tuple[str, Sequence[Moment]]]:
+        """:param messages: how many in each month"""
+        yield f"bots-{self.org_id}", list(self._roster())
+        for month in MONTHS:
+            facts = sorted(self._month(month, messages), key=lambda one: one[0])
+            yield f"ledger-{self.org_id}-{month:%Y-%m}", facts
 
-def _bots(org_id: str, bots: Sequence[str], expected: Expected) -> Iterator[Moment]:
-    for bot_id in bots:
-        yield MONTHS[0], BotCreated(org_id=org_id, bot_id=bot_id, name_version=1)
-        expected.bots[org_id, bot_id] = []
-    yield MONTHS[0], BotPaused(org_id=org_id, bot_id=bots[0], reason="user", reasons=("user",))
-    expected.bots[org_id, bots[0]] = ["user"]
+    def _roster(self) -> Iterator[Moment]:
+        first = self.bots[0]
+        for bot_id in self.bots:
+            yield MONTHS[0], BotCreated(org_id=self.org_id, bot_id=bot_id, name_version=1)
+            self.expected.bots[self.org_id, bot_id] = []
+        yield MONTHS[0], BotPaused(org_id=self.org_id, bot_id=first, reason="user", reasons=("user",))
+        self.expected.bots[self.org_id, first] = ["user"]
 
+    def _month(self, month: datetime, messages: int) -> Iterator[Moment]:
+        period, credit_id = f"{month:%Y-%m}", ids.new("crd")
+        yield (
+            month,
+            PeriodOpened(period=period, plan="starter", limit=2000, max_resets=2, subscription_version=1),
+        )
+        told: tuple[str, int, int, int, int] = "starter", 2000, 0, 0, 0
+        if self.chance.random() < UPGRADED:
+            at, given = self._moment(month), {"subscription_version": 2, "action": "upgraded"}
+            yield at, LimitChanged(plan="growth", limit=20_000, max_resets=2, **given)
+            yield at, UsageReset(generation=1, used_before=7, **given)
+            told = "growth", 20_000, 1, 7, 0
+        if self.chance.random() < GRANTED:
+            at = clock.rfc3339(month)
+            given = {"granted_at": at, "expires_at": at, "reason_version": 1}
+            yield month, CreditGranted(credit_id=credit_id, messages=500, **given)
+            told = *told[:4], 500
+        self.expected.months[self.org_id, period] = told
+        for _ in range(messages):
+            yield from self._message(month, credit_id if self.chance.random() < FROM_CREDITS else "")
 
-def _month(
-    org_id: str, month: datetime, bots: Sequence[str], messages: int, chance: random.Random, expected: Expected
-) -> Iterator[Moment]:
-    period, version = f"{month:%Y-%m}", 1
-    yield (
-        month,
-        PeriodOpened(period=period, plan="starter", limit=2000, max_resets=2, subscription_version=version),
-    )
-    plan, limit, resets, reset_used, credits = "starter", 2000, 0, 0, 0
-    if chance.random() < 0.2:
-        version, at = version + 1, _moment(month, chance)
-        given = {"subscription_version": version, "action": "upgraded"}
-        yield at, LimitChanged(plan="growth", limit=20_000, max_resets=2, **given)
-        yield at, UsageReset(generation=1, used_before=7, **given)
-        plan, limit, resets, reset_used = "growth", 20_000, 1, 7
-    credit_id = ids.new("crd")
-    if chance.random() < 0.2:
-        at = clock.rfc3339(month)
-        yield month, CreditGranted(credit_id=credit_id, messages=500, granted_at=at, expires_at=at, reason_version=1)
-        credits = 500
-    expected.months[org_id, period] = plan, limit, resets, reset_used, credits
-    for _ in range(messages):
-        yield from _message(org_id, period, month, chance.choice(bots), credit_id, chance, expected)
+    def _message(self, month: datetime, credit_id: str) -> Iterator[Moment]:
+        at, message_id, bot_id = self._moment(month), ids.new("msg"), self.chance.choice(self.bots)
+        day = self.expected.days[self.org_id, f"{month:%Y-%m}", f"{at:%Y-%m-%d}", bot_id]
+        yield at, MessageRecorded(message_id=message_id, bot_id=bot_id, credit_id=credit_id)
+        day[0] += 1
+        day[1] += credit_id != ""
+        if self.chance.random() < REFUNDED:
+            yield at, MessageRefunded(message_id=message_id, bot_id=bot_id, gives_back=not credit_id)
+            day[2] += 1
+            day[3] += not credit_id
 
-
-def _message(
-    org_id: str,
-    period: str,
-    month: datetime,
-    bot_id: str,
-    credit_id: str,
-    chance: random.Random,
-    expected: Expected,
-) -> Iterator[Moment]:
-    at, message_id = _moment(month, chance), ids.new("msg")
-    from_credit = chance.random() < FROM_CREDITS
-    recorded = MessageRecorded(message_id=message_id, bot_id=bot_id, credit_id=credit_id if from_credit else "")
-    yield at, recorded
-    key = org_id, period, f"{at:%Y-%m-%d}", bot_id
-    expected.days["messages"][key] += 1
-    expected.days["from_credits"][key] += from_credit
-    if chance.random() < REFUNDED:
-        yield at, MessageRefunded(message_id=message_id, bot_id=bot_id, gives_back=not from_credit)
-        expected.days["refunded"][key] += 1
-        expected.days["given_back"][key] += not from_credit
-
-
-def _moment(month: datetime, chance: random.Random) -> datetime:
-    return month + timedelta(seconds=chance.uniform(1, 28 * 86400))
+    def _moment(self, month: datetime) -> datetime:
+        return month + timedelta(seconds=self.chance.uniform(1, 28 * 86400))
 
 
 def _chain(stream: str, facts: Sequence[Moment], rows: io.StringIO, heads: io.StringIO) -> None:
@@ -157,11 +148,6 @@ def _text(value: Any) -> str:
     return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
-def _copy(cursor: Any, rows: io.StringIO, table: str) -> io.StringIO:
+def _copy(cursor: Any, rows: io.StringIO, table: Any) -> None:
     rows.seek(0)
-    columns = {
-        "events": ("stream", "version", "id", "name", "schema", "data", "meta", "recorded_at", "hash"),
-        "streams": ("stream", "version", "hash", "erased_at", "archived_at"),
-    }[table]
-    cursor.copy_from(rows, table, columns=columns)
-    return io.StringIO()
+    cursor.copy_from(rows, table.__tablename__, columns=table.__table__.columns.keys())
