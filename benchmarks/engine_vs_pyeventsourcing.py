@@ -2,8 +2,8 @@
 What a batch is worth: quota's engine in process against the `eventsourcing` library (pyeventsourcing 9.5), both
 adding one event for each message to an org's month, in turn on one PostgreSQL.
 
-The engine is the door that the gateway calls, `QuotaService.admit_messages`, without RPC and HTTP: 256 messages at a
-time, each authorised and decided by itself; their events with their hash chains, orgs' rows, message ids and tallies
+The engine is the door of other services, `QuotaService.admit_messages`, without RPC and HTTP: 256 messages at a time,
+each authorised and decided by itself; their events with their hash chains, orgs' rows, message ids and tallies
 in one transaction. The library does what it is made for: an aggregate held in memory decides, and `Application.save`
 appends and commits, once for each message. Its event has the same three members; it keeps no id to ask for again, no
 tally and no hash.
@@ -41,7 +41,7 @@ ROUNDS = 5
 ROUND_SECONDS = 2.0
 LIMIT = 1_000_000_000
 
-GATEWAY = context.Actor(kind="service", id=access.GATEWAY)
+BOT_RUNTIME = context.Actor(kind="service", id="bot-runtime")
 
 
 def run() -> list[Result]:
@@ -121,7 +121,7 @@ class Engine:
         until, done = time.monotonic() + seconds, 0
         while time.monotonic() < until:
             items = [self._item(number % orgs) for number in range(BATCH)]
-            with context.use(actor=GATEWAY):
+            with context.use(actor=BOT_RUNTIME):
                 answers = self.door.admit_messages(items=items)
             if refused := [answer for answer in answers if "admitted" not in answer]:
                 raise RuntimeError(f"not admitted: {refused[0]}")
@@ -162,4 +162,4 @@ class Engine:
             worker.on_subscription_changed(session, subscribed, not_looked_at)
         with context.use(actor=owner):
             bot = self.door.create_bot(f"cmd_{number}", name="Bench")
-        return {"bot_id": bot["id"], "actor": owner.to_json()}
+        return {"bot_id": bot["id"], "org_id": owner.org_id}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, Text
@@ -52,7 +52,24 @@ def open_page(session: Session, org_id: str) -> Page:
 
 def open_pages(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     """Lock the orgs that are known, read the database's clock, and turn each month that is over."""
-    rows = session.execute(_LOCK, {"org_ids": sorted(org_ids)}).all()
+    return _open(session, org_ids, _LOCK)
+
+
+def open_free_pages(session: Session, org_ids: Collection[str]) -> tuple[dict[str, Page], set[str]]:
+    """
+    The same without waiting for anybody.
+
+    :returns: the pages, and the orgs that are known but locked by somebody else
+    """
+    pages = _open(session, org_ids, _LOCK_FREE)
+    missing = [org_id for org_id in org_ids if org_id not in pages]
+    if not missing:
+        return pages, set()
+    return pages, set(session.scalars(select(models.Org.org_id).where(models.Org.org_id.in_(missing))))
+
+
+def _open(session: Session, org_ids: Collection[str], lock: TextClause) -> dict[str, Page]:
+    rows = session.execute(lock, {"org_ids": sorted(org_ids)}).all()
     if not rows:
         return {}
     return _up_to(database.set_now(session, max(row.locked_at for row in rows)), rows)
@@ -77,10 +94,15 @@ def _up_to(now: datetime, rows: Iterable[Any]) -> dict[str, Page]:
 
 # The clock is read behind each row's lock, which is why these are taken in a part of their own: whoever waited must
 # not decide by the time at which it began to wait.
-_LOCK = text("""
-WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id FOR UPDATE)
+def _lock(how: str) -> TextClause:
+    return text(f"""
+WITH locked AS MATERIALIZED (SELECT * FROM orgs WHERE org_id = ANY (:org_ids) ORDER BY org_id {how})
 SELECT locked.*, clock_timestamp() AS locked_at FROM locked
 """).bindparams(bindparam("org_ids", type_=ARRAY(Text)))
+
+
+_LOCK = _lock("FOR UPDATE")
+_LOCK_FREE = _lock("FOR UPDATE SKIP LOCKED")
 
 
 def found(session: Session, org_id: str) -> Page:
@@ -118,8 +140,12 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
     changed = [page for page in pages if page.facts]
     if not changed:
         return
-    recorded = [event for page in changed for event in _link_ledger(session, page)]
-    facts = [fact for page in changed for fact in page.facts if isinstance(fact, LEDGER)]
+    recorded: list[events.Recorded] = []
+    facts: list[events.Event] = []
+    for page in changed:
+        of_ledger = [fact for fact in page.facts if isinstance(fact, LEDGER)]
+        recorded += _link_ledger(session, page, of_ledger)
+        facts += of_ledger
     added = list(zip(recorded, facts, strict=True))
     along = [
         bulk.upsert(tables.Stream, _heads(recorded)),
@@ -176,7 +202,7 @@ def page_of(row: Any) -> Page:
         threshold=row.threshold,
         credits=tuple(_credit(credit) for credit in row.credits),
     )
-    return Page(month, row.bot_limit, row.ledger_version, row.ledger_hash)
+    return Page(month, row.bot_limit, row.ledger_version, bytes(row.ledger_hash))  # which psycopg2 gives as a view
 
 
 def _credit(kept: dict[str, Any]) -> credits.Credit:
@@ -189,24 +215,32 @@ def _kept(credit: credits.Credit) -> dict[str, Any]:
     return {**vars(credit), **moments}
 
 
-def _link_ledger(session: Session, page: Page) -> list[events.Recorded]:
+def _link_ledger(session: Session, page: Page, facts: Sequence[events.Event]) -> list[events.Recorded]:
     """The page's ledger facts as links; a new month begins a new stream."""
     links: list[events.Recorded] = []
-    facts = [fact for fact in page.facts if isinstance(fact, LEDGER)]
-    period = _period_before(page, facts)
-    for fact in facts:
-        if isinstance(fact, PeriodOpened):
-            period, page.ledger_version, page.ledger_hash = fact.period, 0, events.GENESIS
+    for period, of_month in _by_month(page.month.period, facts):
+        if isinstance(of_month[0], PeriodOpened):
+            page.ledger_version, page.ledger_hash = 0, events.GENESIS
         stream = ledger_stream(page.month.org_id, period)
-        (link,) = store.link(session, stream, page.ledger_version, page.ledger_hash, [fact])
-        page.ledger_version, page.ledger_hash = link.version, link.hash
-        links.append(link)
+        links += store.link(session, stream, page.ledger_version, page.ledger_hash, of_month)
+        page.ledger_version, page.ledger_hash = links[-1].version, links[-1].hash
     return links
 
 
-def _period_before(page: Page, facts: Sequence[events.Event]) -> str:
-    """A turn is always the first fact of its transaction, so whatever comes before none belongs to this month."""
-    return "" if facts and isinstance(facts[0], PeriodOpened) else page.month.period
+def _by_month(period: str, facts: Sequence[events.Event]) -> list[tuple[str, Sequence[events.Event]]]:
+    """
+    The facts of each month in turn. A month's first is that it was opened, and a turn is always the first fact of its
+    transaction, so whatever comes before none belongs to the month that was open.
+    """
+    openings = [index for index, fact in enumerate(facts) if isinstance(fact, PeriodOpened)]
+    if not openings:
+        return [(period, facts)] if facts else []
+    ends = [*openings[1:], len(facts)]
+    return [
+        (opened.period, facts[first:end])
+        for first, end in zip(openings, ends, strict=True)
+        if isinstance(opened := facts[first], PeriodOpened)
+    ]
 
 
 def _heads(recorded: Sequence[events.Recorded]) -> bulk.Rows:

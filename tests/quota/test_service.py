@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from services.quota import boundary, ledger, models, worker
 from services.quota.events import CATALOGUE, MessageRecorded
 from shared import context, errors, outbox, revisions, store, tables
-from tests.quota.conftest import GATEWAY, OWNER
+from tests.quota.conftest import GATEWAY, OWNER, for_gateway
 
 RUNTIME = context.Actor(kind="service", id="runtime")
 LEDGER = store.Aggregate(catalogue=CATALOGUE, initial=ledger.Month(), evolve=ledger.evolve)
@@ -133,12 +133,13 @@ class TestAdmitMessages:
     def test_refuses_each_item_by_its_own_actor(self, quota, bot_id):
         reader = OWNER.__class__(kind="secret", id="sec_1", org_id="org_1", scopes=("usage:read",))
         items = [
-            {"message_id": "msg_1", "bot_id": bot_id, "actor": reader.to_json()},
-            {"message_id": "msg_2", "bot_id": bot_id, "actor": OWNER.to_json()},
-            {"message_id": "msg_3", "bot_id": bot_id, "actor": OWNER.to_json(), "deadline": 1.0},
+            for_gateway("msg_1", bot_id, actor=0),
+            for_gateway("msg_2", bot_id, actor=1),
+            for_gateway("msg_3", bot_id, actor=1, seconds=-1.0),
         ]
+        actors = [reader.to_json(), OWNER.to_json()]
 
-        answers = quota.ask("admit_messages", actor=GATEWAY, items=items)
+        answers = quota.ask("admit_messages", actor=GATEWAY, items=items, actors=actors)
 
         assert codes(answers) == ["insufficient_scope", "admitted", "deadline_passed"]
 
@@ -195,11 +196,12 @@ class TestAdmitMessages:
         def send(thread):
             order = actors if thread % 2 else actors[::-1]
             items = [
-                {"message_id": f"m{thread}_{round_}", "bot_id": bot, "actor": actor.to_json()}
-                for actor, bot in order
+                for_gateway(f"m{thread}_{round_}", bot, actor=place)
+                for place, (_, bot) in enumerate(order)
                 for round_ in range(5)
             ]
-            return codes(quota.ask("admit_messages", actor=GATEWAY, items=items))
+            asking = [actor.to_json() for actor, _ in order]
+            return codes(quota.ask("admit_messages", actor=GATEWAY, items=items, actors=asking))
 
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(send, range(8)))
