@@ -43,11 +43,11 @@ class Statement:
 
 def insert(table: Any, rows: Rows, *, texts: Collection[str] = ()) -> Statement:
     """
-    :param table: the mapped class
+    :param table: the mapped class, or a table that has none
     :param rows: each with a value for every column that may not be null; all name the same columns
     :param texts: the binary columns that hold text in UTF-8, which is sent as it is
     """
-    return Statement(table.__table__, _insert, _named(rows), rows, texts)
+    return Statement(getattr(table, "__table__", table), _insert, _named(rows), rows, texts)
 
 
 def upsert(table: Any, rows: Rows) -> Statement:
@@ -67,6 +67,20 @@ def add(table: Any, rows: Rows) -> Statement:
 def update(table: Any, rows: Rows) -> Statement:
     """Replace, in the row of the same key, the columns that the rows name."""
     return Statement(table.__table__, _update, _named(rows), rows)
+
+
+def delete(table: Any, keys: Rows) -> Statement:
+    """Take away the rows of these keys, where there are any."""
+    return Statement(table.__table__, _delete, _named(keys), keys)
+
+
+def select(session: Session, table: Any, keys: Rows) -> list[dict[str, Any]]:
+    """The rows of these keys, as many as there are, in no order. No key may be there twice."""
+    if not keys:
+        return []
+    parameters: dict[str, Any] = {}
+    sql = _sql(Statement(table.__table__, _select, _named(keys), keys), "p", parameters)
+    return [dict(row) for row in session.connection().exec_driver_sql(sql, parameters).mappings()]
 
 
 def run(session: Session, *statements: Statement) -> None:
@@ -148,10 +162,22 @@ def _add(table: Table, names: tuple[str, ...], query: str) -> str:
 
 @functools.cache
 def _update(table: Table, names: tuple[str, ...], query: str) -> str:
-    keys = table.primary_key.columns.keys()
-    replaced = ", ".join(f'"{name}" = new."{name}"' for name in names if name not in keys)
-    same = " AND ".join(f'{table.name}."{name}" = new."{name}"' for name in keys)
-    return f"UPDATE {table.name} SET {replaced} FROM ({query}) AS new WHERE {same}"
+    replaced = ", ".join(f'"{name}" = new."{name}"' for name in names if name not in table.primary_key.columns)
+    return f"UPDATE {table.name} SET {replaced} FROM ({query}) AS new WHERE {_same_key(table)}"
+
+
+@functools.cache
+def _delete(table: Table, _names: tuple[str, ...], query: str) -> str:
+    return f"DELETE FROM {table.name} USING ({query}) AS new WHERE {_same_key(table)}"
+
+
+@functools.cache
+def _select(table: Table, _names: tuple[str, ...], query: str) -> str:
+    return f"SELECT {table.name}.* FROM ({query}) AS new JOIN {table.name} ON {_same_key(table)}"
+
+
+def _same_key(table: Table) -> str:
+    return " AND ".join(f'{table.name}."{key.name}" = new."{key.name}"' for key in table.primary_key.columns)
 
 
 def _listed(names: Sequence[str]) -> str:
