@@ -112,7 +112,17 @@ def record(
         data=data,
         meta=meta,
         recorded_at=at,
-        hash=_link(previous_hash, stream, version, id, fact.name, fact.schema, at, data, meta),
+        hash=_link(
+            previous_hash,
+            stream=stream,
+            version=version,
+            id=id,
+            name=fact.name,
+            schema=fact.schema,
+            at=at,
+            data=data,
+            meta=meta,
+        ),
     )
 
 
@@ -120,19 +130,20 @@ def chained(previous_hash: bytes, event: Recorded) -> bytes:
     """SHA-256 over the link before and every part of this one, each part behind its length."""
     return _link(
         previous_hash,
-        event.stream,
-        event.version,
-        event.id,
-        event.name,
-        event.schema,
-        event.recorded_at,
-        event.data,
-        event.meta,
+        stream=event.stream,
+        version=event.version,
+        id=event.id,
+        name=event.name,
+        schema=event.schema,
+        at=event.recorded_at,
+        data=event.data,
+        meta=event.meta,
     )
 
 
 def _link(
     previous_hash: bytes,
+    *,
     stream: str,
     version: int,
     id: str,

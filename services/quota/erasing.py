@@ -12,10 +12,13 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
 from services.quota import bots, boundary, models, projections
-from services.quota.events import ErasureDone
+from services.quota.events import CATALOGUE, ErasureDone
 from shared import context, database, errors, failpoints, ids, jobs, personal, pruning, store, tables
 
 JOB = "quota.erase_org"
+UNFOLDED: store.Aggregate[None] = store.Aggregate(
+    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
+)
 
 # In this order: a rebuild that still saw the ledgers would make rows of usage again.
 ROWS: tuple[tuple[Any, tuple[Any, ...]], ...] = (
@@ -128,7 +131,7 @@ def _forget_traces(session: Session, org_id: str) -> None:
 
 
 def _tell(session: Session, org_id: str) -> None:
-    head = store.head(session, erasure_stream(org_id), boundary.UNFOLDED)
+    head = store.head(session, erasure_stream(org_id), UNFOLDED)
     if head.version == 0:
         with context.use(actor=context.Actor(kind="service", id="quota", org_id=org_id)):
-            store.append(session, head, boundary.UNFOLDED, [ErasureDone(org_id=org_id)])
+            store.append(session, head, UNFOLDED, [ErasureDone(org_id=org_id)])
