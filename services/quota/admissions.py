@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.orm import Session
 
-from services.quota import boundary, ledger, models, projections
+from services.quota import boundary, erasing, ledger, models, projections
 from shared import bulk, database, errors
 
 
@@ -105,7 +105,9 @@ RUNS = Hindrance(is_known=False, reasons=[])
 
 
 def _admit_one(session: Session, page: boundary.Page | None, item: Item, hindrance: Hindrance) -> Message:
-    if page is None or page.month.subscription_version == 0:
+    if page is None:
+        raise erasing.absent(session, item.org_id)
+    if page.month.subscription_version == 0:
         raise boundary.not_ready()
     if hindrance.reasons is None:
         raise errors.NotFound("unknown_bot", "There is no such bot.")

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
 
 from shared import context, database, errors
-from tests.quota.conftest import GATEWAY, Quota
+from tests.quota.conftest import GATEWAY, Quota, for_gateway
 
 DEADLINE_SECONDS = 1.5
 OTHERS = ["org_2", "org_3"]
@@ -38,12 +39,12 @@ def ask(quota: Quota, bots: dict[str, str], message_id: str) -> dict[str, str]:
     """One message of each org, in one batch; by org `admitted` or the kind of the refusal."""
     deadline = time.time() + DEADLINE_SECONDS
     items = [
-        {"message_id": message_id, "bot_id": bot_id, "actor": owner(org_id).to_json(), "deadline": deadline}
-        for org_id, bot_id in bots.items()
+        for_gateway(message_id, bot_id, actor=place, seconds=DEADLINE_SECONDS)
+        for place, bot_id in enumerate(bots.values())
     ]
     try:
         with context.use(actor=GATEWAY, deadline=deadline):
-            answers = quota.doors.admit_messages(items=items)
+            answers = quota.doors.admit_messages(items=items, actors=[owner(org_id).to_json() for org_id in bots])
     except (*database.TRANSIENT, errors.Unavailable):  # the gateway tells all of them to ask again
         return dict.fromkeys(bots, "Unavailable")
     kinds = ("admitted" if "admitted" in one else one["refused"]["kind"] for one in answers)
@@ -51,6 +52,18 @@ def ask(quota: Quota, bots: dict[str, str], message_id: str) -> dict[str, str]:
 
 
 class TestABatch:
+    def test_admits_the_messages_of_other_orgs_at_once_and_refuses_those_of_the_locked_one(self, quota, bots):
+        with locked(quota, "org_2"):
+            answers = ask(quota, bots, "msg_1")
+
+        assert answers == {"org_1": "admitted", "org_2": "Unavailable", "org_3": "admitted"}
+
+    def test_waits_a_moment_for_an_org_that_comes_free(self, quota, bots):
+        with ThreadPoolExecutor(1) as others, locked(quota, "org_2"):
+            asking = others.submit(ask, quota, bots, "msg_1")
+            time.sleep(0.2)
+        assert asking.result() == dict.fromkeys(bots, "admitted")
+
     def test_asked_again_counts_once_what_was_admitted_and_now_what_was_not(self, quota, bots):
         with locked(quota, "org_2"):
             ask(quota, bots, "msg_1")

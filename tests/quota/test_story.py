@@ -4,7 +4,6 @@ The month's rules, and the doors over them, against the model of what should be,
 A story that failed is printed as hypothesis found it, with the line that plays it again.
 """
 
-import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from services.quota import boundary, grants, ledger
 from services.quota.events import LEDGER, BotsRestarted, BotsStopped, PeriodOpened
 from shared import clock, context, errors, events, ids, store
 from tests.quota import story
-from tests.quota.conftest import GATEWAY, Quota
+from tests.quota.conftest import GATEWAY, Quota, for_gateway
 from tests.quota.test_service import LEDGER as LEDGER_STREAM
 
 NUMBERS = ("period", "used", "limit", "credits_remaining", "remaining")
@@ -133,10 +132,9 @@ class Doors:
 
     def send(self, message_id: str, bot_id: str, *, lost: str) -> dict[str, Any] | str:
         own = {story.BOT: self.bot_id}.get(bot_id, bot_id)
-        item = {"message_id": message_id, "bot_id": own, "actor": self.owner.to_json()}
-        if lost == "commit":
-            item["deadline"] = time.time() - 1  # it comes too late, and is not looked at
-        (answer,) = self.quota.ask("admit_messages", actor=GATEWAY, items=[item])
+        late = lost == "commit"  # it comes too late, and is not looked at
+        item = for_gateway(message_id, own, seconds=-1.0 if late else 10.0)
+        (answer,) = self.quota.ask("admit_messages", actor=GATEWAY, items=[item], actors=[self.owner.to_json()])
         return answer["refused"]["code"] if "refused" in answer else picked(answer["admitted"])
 
     def refund(self, message_id: str) -> str:

@@ -23,6 +23,7 @@ routes = routing.Routes("messages", "Each message asks before it is sent, and co
         "message_refunded": 409,
         "idempotency_key_reused": 422,
         "message_limit_reached": 429,
+        "erased": 404,
         "org_not_ready": 503,
     },
 )
