@@ -51,6 +51,15 @@ def ask(quota: Quota, bots: dict[str, str], message_id: str) -> dict[str, str]:
 
 
 class TestABatch:
+    def test_of_which_one_org_is_locked_admits_the_messages_of_the_others(self, quota, bots):
+        with locked(quota, "org_2"):
+            began = time.monotonic()
+            answers = ask(quota, bots, "msg_1")
+            took = time.monotonic() - began
+
+        assert answers == {"org_1": "admitted", "org_2": "Unavailable", "org_3": "admitted"}
+        assert took < DEADLINE_SECONDS
+
     def test_asked_again_counts_once_what_was_admitted_and_now_what_was_not(self, quota, bots):
         with locked(quota, "org_2"):
             ask(quota, bots, "msg_1")
