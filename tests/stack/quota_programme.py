@@ -104,11 +104,7 @@ class Programme:
             return plans == self.told.plans
 
         eventually(settled, "the plan is not what it was changed to", seconds=ANSWER_SECONDS)
-        while True:
-            before = self._usage()
-            retold = quota_history.check(self.org, self.told, before)
-            if self._usage() == before:
-                return retold
+        return quota_history.check(self.org, self.told, self._usage)
 
     def _work(self) -> list[Work]:
         """Messages, more than there is room for if that is not far; repeats with the same bot or another; refunds."""

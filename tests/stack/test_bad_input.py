@@ -17,6 +17,11 @@ def org(stack: Running) -> Org:
     return stack.sign_up()
 
 
+@pytest.fixture(scope="module")
+def stranger(stack: Running) -> Org:
+    return stack.sign_up()
+
+
 def ask(org: Org, method: str, path: str, body: bytes | None) -> requests.Response:
     headers = {"Authorization": f"Bearer {org.program.token}", "Content-Type": "application/json"}
     url = f"{org.stack.url}{path}"
@@ -74,6 +79,16 @@ class TestAMessage:
         body, expected = MESSAGES[name]
 
         assert_refused_without_a_commit(org, "POST", "/v1/messages", body, expected=expected)
+
+    def test_of_a_bot_that_there_is_not_costs_no_commit(self, org: Org) -> None:
+        body = message(bot_id="bot_nobody", id="msg_1")
+
+        assert_refused_without_a_commit(org, "POST", "/v1/messages", body, expected=(404, "unknown_bot"))
+
+    def test_of_another_orgs_bot_costs_no_commit(self, org: Org, stranger: Org) -> None:
+        body = message(bot_id=stranger.bot_id, id="msg_1")
+
+        assert_refused_without_a_commit(org, "POST", "/v1/messages", body, expected=(404, "unknown_bot"))
 
     def test_that_was_never_counted_is_not_found_without_a_commit(self, org: Org) -> None:
         assert_refused_without_a_commit(org, "GET", "/v1/messages/msg_0", None, expected=(404, "unknown_message"))

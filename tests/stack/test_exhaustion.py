@@ -95,6 +95,27 @@ class TestAnOrgWhoseRowIsLocked:
         assert again == [201] * 20
         assert hot.usage()["used"] == used + 20
 
+    def test_leaves_the_messages_of_others_in_the_same_batches_alone(self, hot: Org, other: Org) -> None:
+        used = other.usage()["used"]
+        with locked(hot), ThreadPoolExecutor(40) as crowd:
+            asked = {
+                (org.id, number): crowd.submit(timed, lambda org, number=number: org.send(f"msg_both_{number}"), org)
+                for number in range(20)
+                for org in (hot, other)
+            }
+            answers = {key: one.result() for key, one in asked.items()}
+
+        again = [hot.send(f"msg_both_{number}").status_code for number in range(20)]
+
+        by_org = {
+            org.id: Counter(status for (id, _number), (status, _seconds) in answers.items() if id == org.id)
+            for org in (hot, other)
+        }
+        assert by_org == {hot.id: {503: 20}, other.id: {201: 20}}
+        assert max(seconds for _status, seconds in answers.values()) < ANSWER_SECONDS
+        assert again == [201] * 20
+        assert other.usage()["used"] == used + 20
+
 
 class TestADatabaseThatTakesNothingNew:
     def test_is_told_to_callers_and_probes_and_used_again_when_it_does(
