@@ -39,7 +39,7 @@ soak: setup-test ## the long programmes, an hour; their figures stand in build/s
 	@rm -f build/soak.jsonl
 	@$(BIN)/pytest -q -m soak; result=$$?; $(BIN)/python -m tests.faults.report; exit $$result
 
-bench: setup-test ## measure every figure we claim (ONLY=name for one)
+bench: .venv/bench.stamp ## measure every figure we claim (ONLY=name for one)
 	@$(BIN)/python -m benchmarks $(ONLY)
 
 clean: ## stop what is left of a former run, remove its data and the build leftovers
@@ -69,6 +69,11 @@ chromium:
 .venv/test.stamp: requirements-test.txt pyproject.toml | .venv/bin/pip
 	@$(call install,requirements-test.txt)
 	@touch .venv/run.stamp
+
+# Software of others that `bench` measures us against, and nothing of ours imports: on top of the test list.
+.venv/bench.stamp: requirements-bench.txt .venv/test.stamp
+	@echo "installing requirements-bench.txt"; \
+	$(BIN)/pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.txt && touch $@
 
 define install
 echo "installing $(1)"; \

@@ -24,6 +24,8 @@ def grant(wanted: grants.Grant, *, again: bool, actor: str, execute: bool, as_js
         except errors.NotFound as error:
             raise exits.NotThere(error.message) from error
         except errors.ServiceError as error:
+            if error.code == "already_granted":
+                raise exits.Refused(f"{error.message[:-1]}: add --again to grant as much once more") from error
             raise exits.Refused(error.message) from error
     document = {"org_id": wanted.org_id, **granted, "granted": execute}
     done = "granted" if execute else "would be granted"

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from ops import exits, reach
-from shared import database, rebuilding
+from shared import database, read_models, rebuilding
 
 
-def read_models_of(name: str) -> rebuilding.ReadModels:
-    models: rebuilding.ReadModels = import_module(f"services.{name}.projections").READ_MODELS
+def read_models_of(name: str) -> read_models.ReadModels:
+    models: read_models.ReadModels = import_module(f"services.{name}.projections").READ_MODELS
     return models
 
 
@@ -69,12 +69,12 @@ def _projected(service: str, call: Any, *arguments: Any, **options: Any) -> rebu
     """:raises Refused: where this release cannot project an event of the service"""
     try:
         report: rebuilding.Report = call(*arguments, **options)
-    except rebuilding.CannotProject as error:
+    except read_models.CannotProject as error:
         raise exits.Refused(f"{service}'s read models stay as they were: {error}") from error
     return report
 
 
-def _outdated(name: str, home: database.Database, models: rebuilding.ReadModels) -> Iterator[str]:
+def _outdated(name: str, home: database.Database, models: read_models.ReadModels) -> Iterator[str]:
     version = _standing_version(name, home)
     if 0 < version < models.version:
         made = (

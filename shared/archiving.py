@@ -116,7 +116,7 @@ def restore(session: Session, head: Head, path: Path) -> int:
     found = read(path, head)
     restored = 0
     while batch := list(islice(found, ROWS_AT_ONCE)):
-        bulk.run(session, bulk.insert(tables.Event, [vars(event) for event in batch]))
+        bulk.run(session, bulk.insert(tables.Event, [vars(event) for event in batch], texts=tables.EVENT_TEXTS))
         restored += len(batch)
     ours = tables.Stream.stream == head.stream
     session.execute(update(tables.Stream).where(ours).values(archived_at=None))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from shared.frozen import changed
 
 Kind = Literal["person", "secret", "service", "operator", "anyone"]
 
@@ -78,7 +80,7 @@ def enter(context: Context) -> None:
 @contextmanager
 def use(**changes: Any) -> Iterator[Context]:
     """Set parts of the context for a block."""
-    context = replace(current(), **changes)
+    context = changed(current(), **changes)
     token = _current.set(context)
     try:
         yield context

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, ExceptionContext, create_engine, event, exc, text
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, exc, make_url, text
 from sqlalchemy.orm import Session
 
-from shared import clock, errors
+from shared import clock, dialect, errors
 
 # What the server or the way to it did, not what we asked: worth another try, and never counted against an event.
 # Which of the server's errors those are is settled below, in `kind_of`.
@@ -63,7 +64,7 @@ class Database:
         }
         milliseconds = "".join(f" -c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
         self.engine = create_engine(
-            self.url,
+            make_url(self.url).set(drivername=f"postgresql+{dialect.NAME}"),
             pool_size=self.pool_size,
             max_overflow=self.pool_size,
             pool_timeout=2,
@@ -80,18 +81,24 @@ class Database:
         event.listen(self.engine, "handle_error", _classify, retval=True)
 
     @contextmanager
-    def begin(self, *, durable: bool = True, deadline: float | None = None) -> Iterator[Session]:
+    def begin(
+        self, *, durable: bool = True, deadline: float | None = None, patience_seconds: float | None = None
+    ) -> Iterator[Session]:
         """
         A transaction, committed at the end of the block; `now(session)` is the same all through it.
 
         :param durable: False where a crash of PostgreSQL may lose it, because doing it again is harmless
         :param deadline: when nobody waits any more, in seconds since the epoch: no statement works or waits longer
+        :param patience_seconds: how long a statement waits for somebody else's lock, where that is less
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            connection = session.connection().connection  # which may take its time
             if not durable:
-                session.execute(text("SET LOCAL synchronous_commit TO off"))
+                dialect.begin_with(connection, "SET LOCAL synchronous_commit TO off")
             if deadline is not None:
-                self._limit(session, deadline)
+                self._limit(connection, deadline)
+            if patience_seconds is not None:
+                dialect.begin_with(connection, f"SET LOCAL lock_timeout TO {int(patience_seconds * 1000)}")
             session.info["now"] = self.clock.now()
             session.info["clock"] = self.clock
             yield session
@@ -110,15 +117,13 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
-    def _limit(self, session: Session, deadline: float) -> None:
-        session.connection()  # which may take its time
+    def _limit(self, connection: Any, deadline: float) -> None:
         seconds = min(deadline - time.time(), self.statement_timeout_seconds)
         if seconds <= 0:
             raise errors.Unavailable("deadline_passed", "The time for this request is used up.")
         milliseconds = max(1, int(seconds * 1000))
-        session.execute(
-            text(f"SET LOCAL statement_timeout TO {milliseconds}; SET LOCAL lock_timeout TO {milliseconds}")
-        )
+        for limit in ("statement_timeout", "lock_timeout"):
+            dialect.begin_with(connection, f"SET LOCAL {limit} TO {milliseconds}")
 
 
 def now(session: Session) -> datetime:
@@ -132,6 +137,11 @@ def set_now(session: Session, machine_time: datetime) -> datetime:
     moment: datetime = session.info["clock"].moved(machine_time)
     session.info["now"] = moment
     return moment
+
+
+def read_clock(session: Session) -> datetime:
+    """The same, asked for now."""
+    return set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
 
 
 @contextmanager

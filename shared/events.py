@@ -6,10 +6,11 @@ An event class is a frozen dataclass with two class variables, `name` (`"billing
 the org or account that the stream is about, and what is erased with it.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
@@ -101,38 +102,75 @@ def record(
     fact: Event, *, id: str, stream: str, version: int, meta: bytes, at: datetime, previous_hash: bytes
 ) -> Recorded:
     """The fact as the next link of its stream."""
-    draft = Recorded(
+    data = encode(vars(fact))
+    return Recorded(
         stream=stream,
         version=version,
         id=id,
         name=fact.name,
         schema=fact.schema,
-        data=encode({field.name: getattr(fact, field.name) for field in fields(fact)}),
+        data=data,
         meta=meta,
         recorded_at=at,
-        hash=b"",
+        hash=_link(
+            previous_hash,
+            stream=stream,
+            version=version,
+            id=id,
+            name=fact.name,
+            schema=fact.schema,
+            at=at,
+            data=data,
+            meta=meta,
+        ),
     )
-    object.__setattr__(draft, "hash", chained(previous_hash, draft))
-    return draft
 
 
 def chained(previous_hash: bytes, event: Recorded) -> bytes:
     """SHA-256 over the link before and every part of this one, each part behind its length."""
-    digest = hashlib.sha256(previous_hash)
-    parts = (
-        event.stream.encode(),
-        b"%d" % event.version,
-        event.id.encode(),
-        event.name.encode(),
-        b"%d" % event.schema,
-        clock.rfc3339(event.recorded_at).encode(),
-        event.data,
-        event.meta,
+    return _link(
+        previous_hash,
+        stream=event.stream,
+        version=event.version,
+        id=event.id,
+        name=event.name,
+        schema=event.schema,
+        at=event.recorded_at,
+        data=event.data,
+        meta=event.meta,
     )
-    for part in parts:
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
-    return digest.digest()
+
+
+def _link(
+    previous_hash: bytes,
+    *,
+    stream: str,
+    version: int,
+    id: str,
+    name: str,
+    schema: int,
+    at: datetime,
+    data: bytes,
+    meta: bytes,
+) -> bytes:
+    parts = (
+        stream.encode(),
+        b"%d" % version,
+        id.encode(),
+        name.encode(),
+        b"%d" % schema,
+        _moment(at),
+        data,
+        meta,
+    )
+    measured = [b"%d:%b" % (len(part), part) for part in parts]
+    return hashlib.sha256(b"".join([previous_hash, *measured])).digest()
+
+
+@functools.lru_cache(maxsize=256)
+def _moment(moment: datetime) -> bytes:
+    """Events that are written together have the same."""
+    return clock.rfc3339(moment).encode()
 
 
 def log_hash(previous_hash: bytes, position: int, event_hash: bytes) -> bytes:
@@ -150,7 +188,10 @@ def kind_of(stream: str) -> str:
 
 def encode(value: Any) -> bytes:
     """JSON with one spelling: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode(value).encode()
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _frozen(value: Any) -> Any:

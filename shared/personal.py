@@ -21,9 +21,7 @@ def put(session: Session, id: str, *, subject: str, **data: Any) -> int:
     :raises VersionConflict: if another transaction kept the same version first
     :raises NotFound: `erased` if the subject is gone for good
     """
-    # Whoever erases waits for us, or we see that it was erased: nothing slips in behind the erasure.
-    session.execute(select(func.pg_advisory_xact_lock_shared(_lock(subject))))
-    if is_erased(session, subject):
+    if not keep(session, subject):
         raise errors.NotFound("erased", "This was erased.")
     newest = select(func.coalesce(func.max(tables.Personal.version), 0)).where(tables.Personal.id == id)
     version = session.scalars(newest).one() + 1
@@ -31,6 +29,15 @@ def put(session: Session, id: str, *, subject: str, **data: Any) -> int:
     if session.execute(fresh.on_conflict_do_nothing().returning(tables.Personal.id)).first() is None:
         raise store.VersionConflict(id)
     return version
+
+
+def keep(session: Session, subject: str) -> bool:
+    """
+    Whether the subject is not erased. It stays so until this transaction ends: whoever erases waits for us, or we see
+    that it was erased, and nothing slips in behind the erasure.
+    """
+    session.execute(select(func.pg_advisory_xact_lock_shared(_lock(subject))))
+    return not is_erased(session, subject)
 
 
 def get(session: Session, id: str) -> dict[str, Any]:

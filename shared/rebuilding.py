@@ -6,48 +6,21 @@ there unchanged, and nothing is left of it when the transaction ends, however it
 row where it differs; tables that are not in `ReadModels.tables` are never touched.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, MetaData, Table, Text, column, func, select, table, text
+from sqlalchemy import Table, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from shared import database, events, store, tables
+from shared import database, read_models, refolding, tables
 
-EVENTS_AT_ONCE = 1000
-FEW = 100  # so many events are left for the time behind the lock
 MAX_PASSES = 20
 LOCK_TRIES = 10
 LOCK_TIMEOUT = "1s"  # while we wait for the lock, those wait who come after us
-FOLDED = table("chatness_folded", column("stream", Text), column("version", BigInteger))
 
-Project = Callable[[Session, events.Recorded, Any], None]
 Kind = Literal["missing", "extra", "changed"]
-
-
-class CannotProject(Exception):
-    """An event cannot be read or projected; the message names it without its content."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadModels:
-    """
-    What a service's own events alone can make again. Each row must follow from one stream.
-
-    :param version: raised when `projects` give other rows than before for the same events
-    :param tables: these and no others are rebuilt
-    :param projects: for each kind of stream (what stands before its first `-`) what writes its rows
-    :param stream_of: for a table whose streams can be archived, from which of them a row follows: SQL over its
-        columns. Rows of an archived stream stay as they are, for its events cannot make them again
-    """
-
-    version: int
-    tables: MetaData
-    catalogue: events.Catalogue
-    projects: Mapping[str, Project]
-    stream_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +55,7 @@ class Report:
         return not any(self.differing.values())
 
 
-def diff(home: database.Database, models: ReadModels, *, limit: int) -> Report:
+def diff(home: database.Database, models: read_models.ReadModels, *, limit: int) -> Report:
     """
     Compare, as it all stands at one moment, whoever writes meanwhile. No lock is taken and nothing changed.
 
@@ -98,7 +71,7 @@ def diff(home: database.Database, models: ReadModels, *, limit: int) -> Report:
         return report
 
 
-def rebuild(home: database.Database, service: str, models: ReadModels, *, limit: int) -> Report:
+def rebuild(home: database.Database, service: str, models: read_models.ReadModels, *, limit: int) -> Report:
     """
     Mend what differs, while the service works: writers wait only for what is done behind the lock, which is to fold
     what they wrote last, to compare, and to write what differs. Readers do not wait at all.
@@ -112,7 +85,7 @@ def rebuild(home: database.Database, service: str, models: ReadModels, *, limit:
         for _again in range(MAX_PASSES):
             folded = shadow.fold()
             report.events += folded
-            if folded < FEW:
+            if folded < refolding.FEW:  # so many events are left for the time behind the lock
                 break
         report.events += shadow.lock_out_writers()
         shadow.compare(report, limit)
@@ -127,7 +100,7 @@ def standing_version(session: Session, service: str) -> int | None:
     return None if row is None else row.version
 
 
-def begin_version(home: database.Database, service: str, models: ReadModels) -> None:
+def begin_version(home: database.Database, service: str, models: read_models.ReadModels) -> None:
     """Note the version where nobody has: a new database begins with this release's, any other had the first."""
     with home.begin() as session:
         is_new = session.scalar(select(tables.Stream.stream).limit(1)) is None
@@ -143,31 +116,23 @@ def _note_version(session: Session, service: str, version: int) -> None:
 class _Shadow:
     """The shadow tables of one transaction, and how far each stream is folded into them."""
 
-    def __init__(self, session: Session, models: ReadModels) -> None:
+    def __init__(self, session: Session, models: read_models.ReadModels) -> None:
         self.session = session
         self.models = models
         self.tables = models.tables.sorted_tables
-        session.execute(text("SET LOCAL statement_timeout TO 0"))
         self.schema = session.scalars(text("SELECT quote_ident(current_schema)")).one()
         for one in self.tables:
             like = f"LIKE {self._standing(one)} INCLUDING ALL"
             session.execute(text(f"CREATE TEMPORARY TABLE {_quoted(one.name)} ({like}) ON COMMIT DROP"))
-        session.execute(text(_FOLDED))
+        self.refolding = refolding.Refolding(session, models)
 
     def fold(self) -> int:
         """Project what is committed by now and was not projected yet; gives how many events that were."""
-        count = 0
-        found: Any = self.session.execute(self._unfolded(), execution_options={"yield_per": EVENTS_AT_ONCE})
-        for batch in found.partitions():
-            for row in batch:
-                self._project(store.recorded(row))
-            self.session.flush()
-            self._remember({row.stream: row.version for row in batch})
-            count += len(batch)
-        if count >= FEW:
-            for one in (*(_quoted(one.name) for one in self.tables), "chatness_folded"):
-                self.session.execute(text(f"ANALYZE pg_temp.{one}"))
-        return count
+        folded = self.refolding.fold()
+        if folded >= refolding.FEW:
+            for one in self.tables:
+                self.session.execute(text(f"ANALYZE pg_temp.{_quoted(one.name)}"))
+        return folded
 
     def lock_out_writers(self) -> int:
         """
@@ -187,8 +152,7 @@ class _Shadow:
                     raise
                 folded += self.fold()
         folded += self.fold()
-        if self.session.scalar(text(_ERASED)) is not None:
-            raise database.Beaten("a stream was erased meanwhile", {}, Exception())
+        self.refolding.refuse_what_went()
         return folded
 
     def compare(self, report: Report, limit: int) -> None:
@@ -207,41 +171,8 @@ class _Shadow:
                 self.session.execute(text(_sql(_TAKE_AWAY, one, self._standing(one))))
                 self.session.execute(text(_sql(_PUT_THERE, one, self._standing(one))))
 
-    def _project(self, event: events.Recorded) -> None:
-        try:
-            fact = event.fact(self.models.catalogue)
-            self.models.projects[events.kind_of(event.stream)](self.session, event, fact)
-        except database.TRANSIENT:
-            raise
-        except Exception as error:
-            reason = str(error) if isinstance(error, events.Unreadable) else type(error).__name__
-            raise CannotProject(f"{event.stream}@{event.version} ({event.name}): {reason}") from error
-
-    def _unfolded(self) -> Any:
-        """
-        Each stream in the order of its versions, and all together in the order in which they were recorded, as far
-        as a clock that was set back lets that be told.
-        """
-        event = tables.Event
-        done = func.coalesce(FOLDED.c.version, 0)
-        moment = func.max(event.recorded_at).over(partition_by=event.stream, order_by=event.version)
-        return (
-            select(*event.__table__.columns)
-            .join(tables.Stream, tables.Stream.stream == event.stream)
-            .outerjoin(FOLDED, FOLDED.c.stream == tables.Stream.stream)
-            .where(func.split_part(tables.Stream.stream, "-", 1).in_(self.models.projects))
-            .where(tables.Stream.erased_at.is_(None), tables.Stream.version > done, event.version > done)
-            .order_by(moment, event.stream, event.version)
-        )
-
-    def _remember(self, versions: dict[str, int]) -> None:
-        rows = [{"stream": stream, "version": version} for stream, version in versions.items()]
-        fresh = postgresql.insert(FOLDED).values(rows)
-        moved = fresh.on_conflict_do_update(index_elements=["stream"], set_={"version": fresh.excluded.version})
-        self.session.execute(moved)
-
     def _differences(self, one: Table, limit: int) -> Iterator[Difference]:
-        found = text(f"{_sql(_BOTH, one, self._standing(one))} LIMIT :limit")
+        found = text(_sql(_BOTH, one, self._standing(one)))
         columns, keys = [column.name for column in one.columns], [column.name for column in one.primary_key]
         for key, stands, rebuilt in self.session.execute(found, {"limit": limit}):
             kind: Kind = "missing" if stands is None else "extra" if rebuilt is None else "changed"
@@ -257,12 +188,6 @@ class _Shadow:
         return f"{self.schema}.{_quoted(one.name)}"
 
 
-_FOLDED = """
-CREATE TEMPORARY TABLE chatness_folded (stream text PRIMARY KEY, version bigint NOT NULL) ON COMMIT DROP
-"""
-_ERASED = """
-SELECT stream FROM chatness_folded JOIN streams USING (stream) WHERE erased_at IS NOT NULL LIMIT 1
-"""
 _DIFFERING = """
 CREATE TEMPORARY TABLE {differing} ON COMMIT DROP AS
 SELECT {keys} FROM {standing} AS s FULL JOIN pg_temp.{name} AS r USING ({keys})
@@ -272,7 +197,8 @@ _NOT_ARCHIVED = """
 AND NOT EXISTS (SELECT 1 FROM streams WHERE stream = {stream} AND archived_at IS NOT NULL)
 """
 _BOTH = """
-SELECT to_jsonb(d) AS key, to_jsonb(s) AS stands, to_jsonb(r) AS rebuilt FROM {differing} AS d
+SELECT to_jsonb(d) AS key, to_jsonb(s) AS stands, to_jsonb(r) AS rebuilt
+FROM (SELECT * FROM {differing} ORDER BY {keys} LIMIT :limit) AS d
 LEFT JOIN {standing} AS s USING ({keys}) LEFT JOIN pg_temp.{name} AS r USING ({keys}) ORDER BY {keys}
 """
 _TAKE_AWAY = """
@@ -280,6 +206,7 @@ DELETE FROM {standing} AS s USING {differing} AS d WHERE ({s_keys}) = ({d_keys})
 """
 _PUT_THERE = """
 INSERT INTO {standing} ({columns}) SELECT {columns} FROM pg_temp.{name} JOIN {differing} USING ({keys})
+ORDER BY {keys}
 """
 
 

@@ -177,7 +177,7 @@ def insert_events(
     :param along: what goes to the server with the events
     """
     refuse_effect(session, "append an event")
-    bulk.run(session, bulk.insert(tables.Event, [vars(event) for event in added]), *along)
+    bulk.run(session, bulk.insert(tables.Event, [vars(event) for event in added], texts=tables.EVENT_TEXTS), *along)
     public = [event for event in added if event.name in catalogue.public]
     if public:
         session.execute(

@@ -38,6 +38,9 @@ class Event(Kernel):
     hash: Mapped[bytes]
 
 
+EVENT_TEXTS = ("data", "meta")  # JSON, and so UTF-8
+
+
 class Stream(Kernel):
     """One row per stream: its head. Appending locks it. Of an erased or archived stream only this row is left."""
 

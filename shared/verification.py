@@ -85,7 +85,7 @@ SELECT stream FROM streams WHERE erased_at IS NULL AND archived_at IS NULL
 AND NOT EXISTS (SELECT FROM events WHERE events.stream = streams.stream) LIMIT 1
 """)
 _UNKNOWN_ARCHIVES = text("""
-SELECT stream FROM streams WHERE archived_at IS NOT NULL
+SELECT stream FROM streams WHERE archived_at IS NOT NULL AND erased_at IS NULL
 AND NOT EXISTS (SELECT FROM archives WHERE archives.stream = streams.stream) LIMIT 1
 """)
 _ARCHIVED = text("SELECT count(*) FROM streams WHERE erased_at IS NULL AND archived_at IS NOT NULL")

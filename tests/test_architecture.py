@@ -30,7 +30,7 @@ LIBRARIES = {
     "amqp": RPC,
     "nameko": (*RPC, "shared/serve.py", "shared/doors.py", "shared/errors.py", "services/*/service.py", *GATEWAY),
     "eventlet": (*RPC, "shared/serve.py", "shared/hub.py", *GATEWAY, "services/accounts/passwords.py"),
-    "psycopg2": ("shared/worker.py", "sandbox/postgres.py"),
+    "psycopg2": ("shared/dialect.py", "shared/worker.py", "sandbox/postgres.py"),
     "alembic": (
         "shared/migrate.py",
         "shared/migrations/*.py",
@@ -54,7 +54,7 @@ LIBRARIES = {
 PURE = {
     *("__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum", "functools", "itertools"),
     *("re", "typing", "unicodedata"),
-    *("shared.clock", "shared.errors", "shared.events"),
+    *("shared.clock", "shared.errors", "shared.events", "shared.frozen"),
 }
 PURE_ROOMS = {"events", "catalogue", "credits"}  # rooms of the same service that hold no more than that
 
@@ -65,7 +65,7 @@ DOORS = {
     "datetime.today": (),
     "date.today": (),
     # Deadlines of calls, and the age of a webhook's signature, are the machine's time and not the business clock's.
-    "time.time": (*RPC, *GATEWAY, "services/*/service.py", "shared/database.py"),
+    "time.time": (*RPC, *GATEWAY, "services/*/service.py", "services/quota/counting.py", "shared/database.py"),
     "time.time_ns": ("shared/ids.py",),
     "os.environ": ("shared/config.py",),
     "os.getenv": (),

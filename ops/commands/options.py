@@ -20,11 +20,23 @@ producers = click.option(
     type=click.Choice(SERVICES),
     help="Only events that these services told.",
 )
+
+
+def words(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Of an option that people read: blanks say nothing."""
+    if parameter.required and not value.strip():
+        raise click.BadParameter("it is empty")
+    return value.strip()
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
 execute = click.option("--execute", is_flag=True, help="Do it. Without this, only say what would be done.")
 reveal = click.option("--reveal", is_flag=True, help="Print the content too. It may hold personal data.")
 reason = click.option(
-    "--reason", required=True, help="Why. It is kept with your name; write no personal data of customers."
+    "--reason",
+    required=True,
+    callback=words,
+    help="Why. It is kept with your name; write no personal data of customers.",
 )
 by = click.option("--by", default="", help="Who decides so, if it is not the user of this terminal.")
 

@@ -35,7 +35,9 @@ def quota() -> None:
 @quota.command("credit")
 @click.argument("org_id", metavar="ORG")
 @click.option("--messages", required=True, type=click.IntRange(min=1), metavar="N", help="So many extra messages.")
-@click.option("--reason", required=True, help="Why. It is kept with your name, and erased with the org.")
+@click.option(
+    "--reason", required=True, callback=options.words, help="Why. It is kept with your name, and erased with the org."
+)
 @click.option(
     "--expires",
     "expires_at",
@@ -104,10 +106,34 @@ def explain(org_id: str, period: str, message_id: str, archive: Path | None, as_
     options.run(months.run, question, as_json=as_json)
 
 
+@quota.command("statement")
+@click.argument("org_id", metavar="ORG")
+@_one_period
+@click.option("--archive", type=_FOLDER, metavar="DIR", help="Where the files of archived months are.")
+@options.as_json
+def statement(org_id: str, period: str, archive: Path | None, as_json: bool) -> None:
+    """
+    Print every entry of a month and why it is there, as CSV: the file that the org itself gets from the API.
+
+    Of a month that is in an archive only this has the entries.
+
+    Exit codes: 3 no such org or month; 5 the month is in an archive, or its file does not fit; 75 the database is
+    away.
+    """
+    from ops.quota import statements
+
+    options.run(statements.run, org_id, period=period, archive=archive, as_json=as_json)
+
+
 @quota.command("check")
 @click.option("--org", "org_id", default="", metavar="ORG", help="Only this one.")
 @click.option("--repair", "mend", is_flag=True, help="Set an org's row that differs to what its events say.")
-@click.option("--reason", default="", help="Why. It is kept with your name; write no personal data of customers.")
+@click.option(
+    "--reason",
+    default="",
+    callback=options.words,
+    help="Why. It is kept with your name; write no personal data of customers.",
+)
 @options.by
 @options.execute
 @options.as_json
@@ -170,6 +196,26 @@ def verify(folder: Path, as_json: bool) -> None:
     from ops.quota import archive as files
 
     options.run(files.verify, folder, as_json=as_json)
+
+
+@archive.command("forget")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option(
+    "--gone", is_flag=True, help="Also those that are not in the folder, because they are nowhere any more."
+)
+@options.execute
+@options.as_json
+def forget(folder: Path, *, gone: bool, execute: bool, as_json: bool) -> None:
+    """
+    Delete the files of orgs that were erased, so that their erasure can end. Copies elsewhere are yours to delete.
+
+    Until the last file of an org is gone, quota does not tell the others that it was erased here.
+
+    Exit codes: 0 done; 1 a file is not in the folder; 3 no such folder; 75 the database is away.
+    """
+    from ops.quota import forgetting
+
+    options.run(forgetting.forget, folder, gone=gone, execute=execute, as_json=as_json)
 
 
 @archive.command("restore")

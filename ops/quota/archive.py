@@ -15,11 +15,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from ops import exits, reach
-from ops.quota import ledgers, looking
+from ops.quota import forgetting, ledgers, looking
 from services.quota import models
 from shared import archiving, database, failpoints, tables
 
 STREAMS_AT_ONCE = 500
+ERASED = "its org was erased: chatness quota archive forget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ def archive(folder: Path, *, before: str, execute: bool, actor: str, as_json: bo
     :raises NotThere: if there is no such folder
     """
     _need(folder)
-    code = exits.OK
+    code, found = exits.OK, False
     with reach.needing_databases():
         home = reach.open_database("quota")
         with home.begin() as session:
@@ -56,10 +57,13 @@ def archive(folder: Path, *, before: str, execute: bool, actor: str, as_json: bo
         if before > latest:
             raise exits.Refused(f"message ids are remembered from {latest} on: --before can be {latest} at most")
         for month in _months(home, before):
+            found = True
             done = _archive_one(home, month, folder, execute=execute, actor=actor)
             _say(month, done, as_json)
             code = exits.FAILED if "failed" in done else code
-    if not execute:
+    if not found:
+        click.echo(f"the table has no month before {before}", err=True)
+    elif not execute:
         click.echo(exits.NO_CHANGE, err=True)
     return code
 
@@ -68,16 +72,23 @@ def verify(folder: Path, *, as_json: bool) -> int:
     """Gives 1 unless each archived month's file is there and is the whole of its stream, and no other file is."""
     _need(folder)
     left = {path.name for path in folder.glob("*.jsonl.gz")}
-    faulty = False
+    faulty = found = False
     with reach.needing_databases():
         home = reach.open_database("quota")
         for kept, head in _kept(home):
+            found = True
             left.discard(kept.file)
             fault = _fault(folder / kept.file, kept, head)
             faulty = faulty or bool(fault)
             _say_file(kept.file, fault or f"{head.version} events, whole", bool(fault), as_json)
+        with home.begin() as session:
+            erased = forgetting.erased_among(session, iter(left))
     for name in sorted(left):
-        _say_file(name, "of no archived month: it was restored, or archiving was stopped", False, as_json)
+        words = ERASED if name in erased else "of no archived month: it was restored, or archiving was stopped"
+        _say_file(name, words, name in erased, as_json)
+    faulty = faulty or bool(erased)
+    if not (found or left):
+        click.echo(f"no month is archived, and no file of one is in {folder}", err=True)
     return exits.FAILED if faulty else exits.OK
 
 
@@ -188,7 +199,7 @@ def _kept(home: database.Database) -> Iterator[tuple[tables.Archive, tables.Stre
 def _fault(path: Path, kept: tables.Archive, head: tables.Stream) -> str:
     """Empty if the file is as it should be."""
     if head.erased_at is not None:
-        return "its org was erased: delete this file" if path.exists() else ""
+        return ERASED
     try:
         archiving.prove(path, archiving.head_of(head))
     except archiving.Unfit as error:

@@ -124,11 +124,17 @@ def _say_end(tally: looking.Tally, mended: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**vars(tally), "differences": differing, "mended": mended}))
         return
-    looked = f"{tally.orgs} orgs, {tally.months} months, {tally.events} events"
+    looked = ", ".join(
+        [_counted(tally.orgs, "org"), _counted(tally.months, "month"), _counted(tally.events, "event")]
+    )
     left_out = ", ".join(
-        f"{number} {what}"
-        for number, what in ((tally.archived, "archived months"), (tally.erased, "erased orgs"))
+        _counted(number, what)
+        for number, what in ((tally.archived, "archived month"), (tally.erased, "erased org"))
         if number
     )
     verdict = "all as the events say" if not differing else f"{differing} differ, {mended} of them mended"
     click.echo(f"{looked}{f' (and {left_out}, not looked at)' if left_out else ''}: {verdict}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -14,7 +14,7 @@ from ops.quota import ledgers, narrative
 from ops.quota.ledgers import Step, Walk
 from services.quota import boundary, models
 from services.quota.events import MessageRecorded, MessageRefunded
-from shared import archiving, clock, events, tables
+from shared import clock, database, tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +41,13 @@ def run(question: Question, *, as_json: bool) -> int:
         streams = ledgers.known_streams(session, question.org_id)
         if question.message_id:
             return _explain_message(session, question, streams, as_json)
-        period = question.period or _open_period(session, question.org_id, streams)
+        period = question.period or ledgers.open_period(session, question.org_id, streams)
         head = ledgers.one_of(streams, question.org_id, period)
         return _explain_month(session, question, period, head, as_json)
 
 
-def _open_period(session: Session, org_id: str, streams: ledgers.Streams) -> str:
-    row = ledgers.org_row(session, org_id)
-    return row.period if row else max(streams)
-
-
 def _explain_month(session: Session, question: Question, period: str, head: tables.Stream, as_json: bool) -> int:
-    walk, steps = ledgers.month(session, question.org_id, period, _own_events(session, question, head))
+    walk, steps = ledgers.month(session, question.org_id, period, ledgers.own_events(session, head, question.archive))
     faults: list[str] = []
     if not as_json:
         click.echo(f"{question.org_id}, {period}:")
@@ -63,24 +58,10 @@ def _explain_month(session: Session, question: Question, period: str, head: tabl
     row = ledgers.org_row(session, question.org_id)
     differing = _differing(row, walk, head.stream) if row and row.period == period else None
     _say_end(question.org_id, walk, differing, faults, as_json)
+    now = boundary.period_of(database.read_clock(session))
+    if differing is not None and period < now and not as_json:
+        click.echo(f"it is open still, because nobody has sent or looked since: the next to do so opens {now}")
     return exits.FAILED if differing or faults else exits.OK
-
-
-def _own_events(session: Session, question: Question, head: tables.Stream) -> Iterator[events.Recorded]:
-    if head.archived_at is None:
-        return ledgers.recorded(session, head.stream)
-    kept = ledgers.archived(session, head)
-    if question.archive is None:
-        where = f"{head.stream} is archived since {kept.archived_at:%Y-%m-%d}, in the file {kept.file}"
-        raise exits.Refused(f"{where}: name its folder with --archive DIR")
-    return _from_file(question.archive / kept.file, head)
-
-
-def _from_file(path: Path, head: tables.Stream) -> Iterator[events.Recorded]:
-    try:
-        yield from archiving.read(path, archiving.head_of(head))
-    except archiving.Unfit as error:
-        raise exits.Refused(str(error)) from error
 
 
 def _noting(steps: Iterable[Step], faults: list[str]) -> Iterator[Step]:
@@ -160,7 +141,9 @@ def _explain_message(session: Session, question: Question, streams: ledgers.Stre
 
 
 def _message_in(session: Session, question: Question, period: str, head: tables.Stream) -> dict[str, Any]:
-    _walk, steps = ledgers.month(session, question.org_id, period, _own_events(session, question, head))
+    _walk, steps = ledgers.month(
+        session, question.org_id, period, ledgers.own_events(session, head, question.archive)
+    )
     found: dict[str, Any] = {}
     number = 0
     for step in steps:
@@ -169,7 +152,8 @@ def _message_in(session: Session, question: Question, period: str, head: tables.
         if getattr(fact, "message_id", "") != question.message_id:
             continue
         if isinstance(fact, MessageRecorded):
-            found = {"message": fact.message_id, "bot": fact.bot_id, "period": period, "recorded_at": at}
+            found = {"message": fact.message_id, "bot": fact.bot_id, "credit": fact.credit_id}
+            found |= {"period": period, "recorded_at": at}
             found |= {"number": number, "used": step.month.used, "limit": step.month.limit, "refunded_at": None}
         elif isinstance(fact, MessageRefunded):
             found |= {"refunded_at": at, "gave_back": fact.gives_back}
@@ -181,6 +165,7 @@ def _say_message(session: Session, question: Question, found: dict[str, Any], as
     stored = (
         {
             "bot": row.bot_id,
+            "credit": row.credit_id,
             "period": row.period,
             "recorded_at": clock.rfc3339(row.recorded_at),
             "used": row.used,
@@ -194,13 +179,20 @@ def _say_message(session: Session, question: Question, found: dict[str, Any], as
     if as_json:
         click.echo(json.dumps({"org": question.org_id, **found, "stored": stored, "agrees": agrees}))
         return exits.OK if agrees else exits.FAILED
+    taken = f", taken from {found['credit']}" if found["credit"] else ""
     click.echo(
         f"{found['message']} was counted at {found['recorded_at']} for {found['bot']}: message {found['number']} of"
-        f" {found['period']}, used {found['used']} of {found['limit']}"
+        f" {found['period']}, used {found['used']} of {found['limit']}{taken}"
     )
     if found["refunded_at"]:
-        effect = "and counts no more" if found["gave_back"] else "too late for its count, which was over"
-        click.echo(f"refunded at {found['refunded_at']}, {effect}")
+        click.echo(f"refunded at {found['refunded_at']}, {_effect(found)}")
     words = "nothing: its id is no longer remembered" if stored is None else "the same" if agrees else f"{stored}"
     click.echo(f"stored: {words}")
     return exits.OK if agrees else exits.FAILED
+
+
+def _effect(found: dict[str, Any]) -> str:
+    """Of its refund. What a credit got back stands in the month in which that was done, which may be the next."""
+    if found["credit"]:
+        return "and given back to that credit, unless it had expired"
+    return "and counts no more" if found["gave_back"] else "too late for its count, which was over"

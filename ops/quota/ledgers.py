@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from ops import exits
 from services.quota import boundary, ledger, models
 from services.quota.events import CATALOGUE
-from shared import database, events, personal, store, tables
+from shared import archiving, database, events, personal, store, tables
 
 ROWS_AT_ONCE = 1000
 PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -97,15 +98,44 @@ def known_streams(session: Session, org_id: str) -> Streams:
     if is_erased(session, org_id, streams):
         raise exits.NotThere(f"{org_id} was erased, and nothing of its months is left")
     if not streams:
-        raise exits.NotThere(f"quota has never heard of {org_id}")
+        hint = "" if org_id.startswith("org_") else ": an org's id begins with org_"
+        raise exits.NotThere(f"quota has never heard of {org_id or 'nobody'}{hint}")
     return streams
 
 
 def one_of(streams: Streams, org_id: str, period: str) -> tables.Stream:
     """:raises NotThere: for a month that the org does not have"""
     if period not in streams:
-        raise exits.NotThere(f"{org_id} has no month {period}; it has {', '.join(streams)}")
+        hint = "; a month opens with its first message or look" if period > max(streams) else ""
+        raise exits.NotThere(f"{org_id} has no month {period}; it has {', '.join(streams)}{hint}")
     return streams[period]
+
+
+def open_period(session: Session, org_id: str, streams: Streams) -> str:
+    row = org_row(session, org_id)
+    return row.period if row else max(streams)
+
+
+def own_events(session: Session, head: tables.Stream, archive: Path | None) -> Iterator[events.Recorded]:
+    """
+    A month's, from the table or from its file.
+
+    :raises Refused: if it is in an archive that was not named, or its file does not fit
+    """
+    if head.archived_at is None:
+        return recorded(session, head.stream)
+    kept = archived(session, head)
+    if archive is None:
+        where = f"{head.stream} is archived since {kept.archived_at:%Y-%m-%d}, in the file {kept.file}"
+        raise exits.Refused(f"{where}: name its folder with --archive DIR")
+    return _from_file(archive / kept.file, head)
+
+
+def _from_file(path: Path, head: tables.Stream) -> Iterator[events.Recorded]:
+    try:
+        yield from archiving.read(path, archiving.head_of(head))
+    except archiving.Unfit as error:
+        raise exits.Refused(str(error)) from error
 
 
 def recorded(session: Session, stream: str) -> Iterator[events.Recorded]:

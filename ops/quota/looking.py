@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
 from ops.quota import ledgers, messages
 from ops.quota.differences import Difference
-from services.quota import boundary, ledger
+from services.quota import boundary, ledger, memory
 from services.quota.events import PeriodOpened, UsageReset
-from shared import database, events, tables
+from shared import events, tables
 
 
 @dataclass
@@ -47,11 +46,8 @@ def look(session: Session, org_id: str, tally: Tally) -> Iterator[Difference]:
 
 
 def remembered_from(session: Session) -> str:
-    """The first month whose message ids must still be known: the third, counted back from this one."""
-    moment = database.now(session)
-    for _ in range(2):
-        moment = moment.replace(day=1) - timedelta(days=1)
-    return boundary.period_of(moment)
+    """The first month whose message ids must still be known."""
+    return boundary.period_of(memory.oldest_kept(session))
 
 
 def _month(

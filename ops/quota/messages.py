@@ -65,6 +65,8 @@ class Comparison:
                     "generation": step.month.generation,
                     "used": step.month.used,
                     "message_limit": step.month.limit,
+                    "credit_id": step.fact.credit_id,
+                    "credits_remaining": step.month.credits_remaining,
                     "recorded_at": step.event.recorded_at,
                 }
             case MessageRefunded():

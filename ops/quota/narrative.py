@@ -112,7 +112,11 @@ def words_of(step: Step) -> str:
             return _spelled(fact)
 
 
-_STOPPED = {"limit": "no message is left", "subscription": "the new limit was used up already"}
+_STOPPED = {
+    "limit": "no message is left",
+    "subscription": "the new limit was used up already",
+    "credit": "the credits that they ran on have expired",
+}
 _RESTARTED = {
     "month": "a new month",
     "subscription": "the subscription gives messages again",

@@ -75,8 +75,23 @@ class MemberJoined:
     role: str
 
 
-AccountEvent = AccountRegistered | ProfileChanged
-OrgEvent = OrgFounded | OrgChanged | MemberJoined
+@dataclass(frozen=True, kw_only=True)
+class OrgErased:
+    """
+    The org is gone for good, and its id with it: every service erases what it has of it, and tells its ErasureDone.
+    """
 
-PUBLIC: tuple[type[events.Event], ...] = (AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined)
+    name: ClassVar[str] = "accounts.OrgErased"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
+AccountEvent = AccountRegistered | ProfileChanged
+OrgEvent = OrgFounded | OrgChanged | MemberJoined | OrgErased
+
+PUBLIC: tuple[type[events.Event], ...] = (
+    *(AccountRegistered, ProfileChanged),
+    *(OrgFounded, OrgChanged, MemberJoined, OrgErased),
+)
 CATALOGUE = events.Catalogue("accounts", PUBLIC, public=PUBLIC)

@@ -14,7 +14,7 @@ from services.accounts.events import (
     OrgFounded,
     ProfileChanged,
 )
-from shared import clock, errors, events, personal, rebuilding, store
+from shared import clock, errors, events, personal, read_models, store
 
 VERSION = 1
 EMPTY_ORG_PROFILE = {"name": "", "legal_name": "", "address": "", "tax_id": "", "billing_email": ""}
@@ -40,7 +40,7 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
 ACCOUNT = store.Aggregate(catalogue=CATALOGUE, initial=account.Account(), evolve=account.evolve, project=project)
 ORG = store.Aggregate(catalogue=CATALOGUE, initial=org.Org(), evolve=org.evolve, project=project)
 
-READ_MODELS = rebuilding.ReadModels(
+READ_MODELS = read_models.ReadModels(
     version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"account": project, "org": project}
 )
 

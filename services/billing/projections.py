@@ -17,7 +17,7 @@ from services.billing.events import (
     PeriodStarted,
     SubscriptionChanged,
 )
-from shared import clock, database, events, rebuilding, store
+from shared import clock, database, events, read_models, store
 
 VERSION = 1
 NOTHING_SCHEDULED = {"scheduled_plan": "", "scheduled_at": None}
@@ -52,7 +52,7 @@ SUBSCRIPTION = store.Aggregate(
     catalogue=CATALOGUE, initial=domain.Subscription(), evolve=domain.evolve, project=project
 )
 
-READ_MODELS = rebuilding.ReadModels(
+READ_MODELS = read_models.ReadModels(
     version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"subscription": project}
 )
 

@@ -23,10 +23,21 @@ def sender(quota: Any) -> coalescer.Send:
     """:param quota: the RPC client"""
 
     def send(items: list[coalescer.Item], seconds: float) -> list[coalescer.Result]:
-        asked = [{**item, "message_id": item["id"]} for item in items]
-        # The batch is the gateway's; each item carries the actor who asks, and quota looks at that one.
+        # The batch is the gateway's; each item names the actor who asks, and quota looks at that one.
+        actors = list(dict.fromkeys(item["actor"] for item in items))
+        places = {actor: place for place, actor in enumerate(actors)}
+        asked = [
+            {
+                "message_id": item["id"],
+                "bot_id": item["bot_id"],
+                "actor": places[item["actor"]],
+                "deadline": item["deadline"],
+            }
+            for item in items
+        ]
+        asking = [actor.to_json() for actor in actors]
         with context.use(actor=GATEWAY, deadline=None):
-            answers = quota.with_timeout(seconds).admit_messages(items=asked)
+            answers = quota.with_timeout(seconds).admit_messages(items=asked, actors=asking)
         return [_result(answer) for answer in answers]
 
     return send

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventlet.event import Event
 from eventlet.greenpool import GreenPool
 
+from services.gateway.tickets import Ticket, Tickets
 from shared import errors, logs
 
 log = logs.logger(__name__)
@@ -22,11 +22,9 @@ Result = dict[str, Any] | errors.ServiceError
 Send = Callable[[list[Item], float], list[Result]]
 
 
-@dataclass(kw_only=True, eq=False)
-class _Passenger:
-    item: Item
-    deadline: float
-    answer: Event = field(default_factory=Event)
+@dataclass(eq=False)
+class _Passenger(Ticket):
+    item: Item = field(default_factory=dict)
 
 
 class Coalescer:
@@ -44,6 +42,7 @@ class Coalescer:
         self._max_waiting = max_waiting
         self._waiting: deque[_Passenger] = deque()
         self._carriers = GreenPool(max_in_flight)
+        self._tickets = Tickets()
         self._closed = False
 
     def admit(self, item: Item, *, deadline: float) -> dict[str, Any]:
@@ -56,11 +55,11 @@ class Coalescer:
         """
         if self._closed or len(self._waiting) >= self._max_waiting:
             raise _unavailable(item)
-        passenger = _Passenger(item=item, deadline=deadline)
+        passenger = _Passenger(deadline, item=item)
         self._waiting.append(passenger)
         if self._carriers.free():
             self._carriers.spawn_n(self._carry)
-        result = passenger.answer.wait(timeout=max(0.0, deadline - time.time()))
+        result = self._tickets.wait(passenger)
         if result is None:
             raise _unavailable(item)
         if isinstance(result, Exception):
@@ -116,8 +115,7 @@ class Coalescer:
     def _deliver(self, batch: list[_Passenger], results: list[Result | Exception]) -> None:
         if len(results) != len(batch):
             results = [ValueError(f"{len(results)} results for {len(batch)} items")] * len(batch)
-        for passenger, result in zip(batch, results, strict=True):
-            passenger.answer.send(result)
+        self._tickets.answer(zip(batch, results, strict=True))
 
 
 def _unavailable(item: Item) -> errors.Unavailable:

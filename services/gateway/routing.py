@@ -12,7 +12,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import eventlet
@@ -22,10 +22,12 @@ import marshmallow
 import werkzeug
 from eventlet import wsgi
 from werkzeug import exceptions
+from werkzeug.datastructures import Headers
 
 from services import access
 from services.gateway import bodies, description, preconditions, problems, schemas
 from shared import context, ids
+from shared.frozen import changed
 
 ANYONE = description.ANYONE
 ANY_TOKEN = description.ANY_TOKEN
@@ -76,6 +78,13 @@ def deadline() -> float:
 def remaining_seconds() -> float:
     """How much is left until then."""
     return max(0.0, deadline() - time.time())
+
+
+class Ready(flask.Response):
+    """An answer whose headers are as they go out: werkzeug would go through them once more, for a path's sake."""
+
+    def get_wsgi_headers(self, _environ: Any) -> Headers:
+        return self.headers
 
 
 class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -151,7 +160,7 @@ def _door(view: View, operation: description.Operation) -> View:
         if is_command:
             flask.g.idempotency_key = _idempotency_key()
         if operation.conditional:
-            context.enter(replace(context.current(), if_match=preconditions.if_match()))
+            context.enter(changed(context.current(), if_match=preconditions.if_match()))
         if operation.body_bytes:
             flask.request.max_content_length = operation.body_bytes
         if load_body:
@@ -173,13 +182,13 @@ def _door(view: View, operation: description.Operation) -> View:
 
 def start_the_clock(seconds: float) -> None:
     """Let the services take so long in all."""
-    context.enter(replace(context.current(), deadline=min(deadline(), time.time() + seconds)))
+    context.enter(changed(context.current(), deadline=min(deadline(), time.time() + seconds)))
 
 
 def _admit(permission: str) -> None:
     """Enter the one who asks into the context, if they may."""
     actor = flask.g.authentication.identify(flask.request.environ.get("HTTP_AUTHORIZATION"))
-    context.enter(replace(context.current(), actor=actor))
+    context.enter(changed(context.current(), actor=actor))
     if permission != ANY_TOKEN:
         access.check(actor, permission)
 
@@ -251,7 +260,7 @@ def read_body(*, keep: bool = False) -> bytes:
         detail = "The body broke off, or its chunks make no sense."
         raise problems.Problem(status=400, code="bad_request", detail=detail) from error
     # The client's own time is not the services'.
-    context.enter(replace(context.current(), deadline=deadline() + time.time() - started))
+    context.enter(changed(context.current(), deadline=deadline() + time.time() - started))
     if in_chunks and most is not None and len(raw) > most:
         raise exceptions.RequestEntityTooLarge
     return raw
@@ -281,8 +290,8 @@ def _render_tagged(answer: Answer, status: int, dump: Callable[[Any], Any] | Non
     """
     tag = preconditions.tag(answer.data if answer.tagged is None else answer.tagged)
     if flask.request.method in {"GET", "HEAD"} and answer.tagged is None and preconditions.is_known(tag):
-        return _render(replace(answer, headers={"ETag": tag}), 304, None)
-    return _render(replace(answer, headers={**answer.headers, "ETag": tag}), status, dump)
+        return _render(changed(answer, headers={"ETag": tag}), 304, None)
+    return _render(changed(answer, headers={**answer.headers, "ETag": tag}), status, dump)
 
 
 def _render(answer: Answer, status: int, dump: Callable[[Any], Any] | None) -> werkzeug.Response:
@@ -291,4 +300,6 @@ def _render(answer: Answer, status: int, dump: Callable[[Any], Any] | None) -> w
         headers["Location"] = answer.location
     if dump is None:
         return flask.Response(status=status, headers=headers)
-    return flask.Response(_encode(dump(answer.data)), status, headers, content_type="application/json")
+    body = _encode(dump(answer.data)).encode()
+    headers["Content-Length"] = str(len(body))
+    return Ready(body, status, headers, content_type="application/json")

@@ -1,14 +1,12 @@
 """A month's statement as CSV, a part at a time, so that neither we nor quota hold all of it at once."""
 
-import csv
-import io
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask
 
-from shared import context
+from shared import context, spreadsheets
 
 MEDIA_TYPE = "text/csv"
 COLUMNS = (
@@ -18,7 +16,6 @@ COLUMNS = (
 AT_ONCE = 1000
 PART_SECONDS = 5.0
 MOST_SECONDS = 600.0  # then it breaks off, which a client can tell from an end
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Fetch = Callable[..., dict[str, Any]]
 
@@ -45,9 +42,9 @@ def answer(period: str) -> flask.Response:
 
 def _parts(fetch: Fetch, part: dict[str, Any]) -> Iterator[bytes]:
     until = time.monotonic() + MOST_SECONDS
-    yield _lines([dict(zip(COLUMNS, COLUMNS, strict=True))])
+    yield spreadsheets.heading(COLUMNS).encode()
     while part["items"]:
-        yield _lines(part["items"])
+        yield spreadsheets.lines(COLUMNS, part["items"]).encode()
         if len(part["items"]) < AT_ONCE:
             return
         if time.monotonic() > until:
@@ -56,14 +53,3 @@ def _parts(fetch: Fetch, part: dict[str, Any]) -> Iterator[bytes]:
         # The request's own time was that of the first part.
         with context.use(deadline=time.time() + PART_SECONDS):
             part = fetch(period=part["period"], after=last["entry"], used=last["used"], limit=AT_ONCE)
-
-
-def _lines(items: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows([_cell(item[column]) for column in COLUMNS] for item in items)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """What a spreadsheet would take for a formula begins with an apostrophe; numbers are numbers."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

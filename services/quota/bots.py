@@ -13,6 +13,7 @@ from shared import errors
 
 USER = "user"  # somebody paused it
 PLAN = "plan"  # the plan has no room for it
+MOST_BOTS = 1000  # that an org may have, running or not, where its plan does not run more: all stand in one state
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,12 @@ class Roster:
 
 
 def create(roster: Roster, *, org_id: str, bot_id: str, name_version: int, limit: int) -> list[RosterEvent]:
-    """:raises Conflict: `bot_limit` if the plan has no room for one more running bot"""
+    """:raises Conflict: `bot_limit` if the plan has no room for one more running bot; `too_many_bots`"""
+    most = max(limit, MOST_BOTS)
+    if len(roster.bots) >= most:
+        raise errors.Conflict(
+            "too_many_bots", f"An organization has {most:,} bots at most, with those that are paused."
+        )
     _room(roster, limit)
     return [BotCreated(org_id=org_id, bot_id=bot_id, name_version=name_version)]
 
@@ -63,11 +69,23 @@ def delete(roster: Roster, *, bot_id: str) -> list[RosterEvent]:
     return [BotDeleted(org_id=roster.org_id, bot_id=bot_id)]
 
 
-def fit(roster: Roster, *, limit: int) -> list[RosterEvent]:
-    """Pause the newest that a smaller plan has no room for, or let the oldest run that a larger one has room for."""
+def delete_all(roster: Roster) -> list[RosterEvent]:
+    """With the org. Their names are erased beside; that there were any is no secret."""
+    return [BotDeleted(org_id=roster.org_id, bot_id=bot_id) for bot_id in roster.bots]
+
+
+def fit(roster: Roster, *, before: int, limit: int) -> list[RosterEvent]:
+    """
+    Pause the newest that a smaller plan has no room for, or let the oldest run that a larger one has room for.
+
+    :param before: the limit until now. Without a larger one nothing runs again by itself: room that the owner made,
+        by pausing or deleting a bot, is for the owner to fill
+    """
     running = roster.running
     if len(running) > limit:
         return [_paused(roster, bot_id, PLAN) for bot_id in reversed(running[limit:])]
+    if limit <= before:
+        return []
     room = limit - len(running)
     resumed: list[RosterEvent] = []
     for bot_id, reasons in roster.bots.items():
@@ -88,6 +106,15 @@ def evolve(roster: Roster, fact: Any) -> Roster:
             return replace(roster, bots={id: reasons for id, reasons in roster.bots.items() if id != fact.bot_id})
         case _:
             return roster
+
+
+def dump(roster: Roster) -> dict[str, Any]:
+    """For a snapshot: a list, because in an object the order of the bots would be lost."""
+    return {"org_id": roster.org_id, "bots": [[bot_id, sorted(held)] for bot_id, held in roster.bots.items()]}
+
+
+def restore(dumped: dict[str, Any]) -> Roster:
+    return Roster(dumped["org_id"], {bot_id: frozenset(held) for bot_id, held in dumped["bots"]})
 
 
 def _paused(roster: Roster, bot_id: str, reason: str) -> BotPaused:

@@ -59,6 +59,13 @@ def open_pages(session: Session, org_ids: Collection[str], *, skip_locked: bool 
     return _up_to(database.set_now(session, max(row.locked_at for row in rows)), rows)
 
 
+def known(session: Session, org_ids: Collection[str]) -> set[str]:
+    """Which of them quota has heard of, whoever holds their rows."""
+    if not org_ids:
+        return set()
+    return set(session.scalars(select(models.Org.org_id).where(models.Org.org_id.in_(sorted(org_ids)))))
+
+
 def look(session: Session, org_ids: Collection[str]) -> dict[str, Page]:
     """
     The orgs as they are to be shown: without a lock, and what is over is turned or expired here and nowhere else.
@@ -122,8 +129,12 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
     changed = [page for page in pages if page.facts]
     if not changed:
         return
-    recorded = [event for page in changed for event in _link_ledger(session, page)]
-    facts = [fact for page in changed for fact in page.facts if isinstance(fact, LEDGER)]
+    recorded: list[events.Recorded] = []
+    facts: list[events.Event] = []
+    for page in changed:
+        of_ledger = [fact for fact in page.facts if isinstance(fact, LEDGER)]
+        recorded += _link_ledger(session, page, of_ledger)
+        facts += of_ledger
     added = list(zip(recorded, facts, strict=True))
     notices = _link_notices(session, changed)
     along = [
@@ -175,7 +186,7 @@ def page_of(row: Any) -> Page:
         threshold=row.threshold,
         credits=tuple(_credit(credit) for credit in row.credits),
     )
-    return Page(month, row.bot_limit, row.ledger_version, row.ledger_hash)
+    return Page(month, row.bot_limit, row.ledger_version, bytes(row.ledger_hash))  # which psycopg2 gives as a view
 
 
 def _credit(kept: dict[str, Any]) -> credits.Credit:
@@ -188,19 +199,32 @@ def _kept(credit: credits.Credit) -> dict[str, Any]:
     return {**vars(credit), **moments}
 
 
-def _link_ledger(session: Session, page: Page) -> list[events.Recorded]:
+def _link_ledger(session: Session, page: Page, facts: Sequence[events.Event]) -> list[events.Recorded]:
     """The page's ledger facts as links; a new month begins a new stream."""
     links: list[events.Recorded] = []
-    facts = [fact for fact in page.facts if isinstance(fact, LEDGER)]
-    period = _period_before(page, facts)
-    for fact in facts:
-        if isinstance(fact, PeriodOpened):
-            period, page.ledger_version, page.ledger_hash = fact.period, 0, events.GENESIS
+    for period, of_month in _by_month(page.month.period, facts):
+        if isinstance(of_month[0], PeriodOpened):
+            page.ledger_version, page.ledger_hash = 0, events.GENESIS
         stream = ledger_stream(page.month.org_id, period)
-        (link,) = store.link(session, stream, page.ledger_version, page.ledger_hash, [fact])
-        page.ledger_version, page.ledger_hash = link.version, link.hash
-        links.append(link)
+        links += store.link(session, stream, page.ledger_version, page.ledger_hash, of_month)
+        page.ledger_version, page.ledger_hash = links[-1].version, links[-1].hash
     return links
+
+
+def _by_month(period: str, facts: Sequence[events.Event]) -> list[tuple[str, Sequence[events.Event]]]:
+    """
+    The facts of each month in turn. A month's first is that it was opened, and a turn is always the first fact of its
+    transaction, so whatever comes before none belongs to the month that was open.
+    """
+    openings = [index for index, fact in enumerate(facts) if isinstance(fact, PeriodOpened)]
+    if not openings:
+        return [(period, facts)] if facts else []
+    ends = [*openings[1:], len(facts)]
+    return [
+        (opened.period, facts[first:end])
+        for first, end in zip(openings, ends, strict=True)
+        if isinstance(opened := facts[first], PeriodOpened)
+    ]
 
 
 def _link_notices(session: Session, pages: Iterable[Page]) -> list[events.Recorded]:
@@ -216,11 +240,6 @@ def _link_notices(session: Session, pages: Iterable[Page]) -> list[events.Record
 
 def _notices(page: Page) -> ledger.Facts:
     return [fact for fact in page.facts if not isinstance(fact, LEDGER)]
-
-
-def _period_before(page: Page, facts: Sequence[events.Event]) -> str:
-    """A turn is always the first fact of its transaction, so whatever comes before none belongs to this month."""
-    return "" if facts and isinstance(facts[0], PeriodOpened) else page.month.period
 
 
 def _heads(recorded: Sequence[events.Recorded]) -> bulk.Rows:

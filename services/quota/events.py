@@ -306,6 +306,20 @@ class BotDeleted:
     bot_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ErasureDone:
+    """
+    Quota has nothing more of an org that accounts.OrgErased named: neither in its tables nor in files of old months.
+    It stands in a stream of its own, whose subject is not the org, so that it is not passed over as an event about
+    what was erased.
+    """
+
+    name: ClassVar[str] = "quota.ErasureDone"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
 LedgerEvent = (
     PeriodOpened
     | MessageRecorded
@@ -327,6 +341,7 @@ LEDGER: tuple[type[events.Event], ...] = (
 PUBLIC: tuple[type[events.Event], ...] = (
     *(QuotaReset, UsageThresholdReached, BotsStopped, BotsRestarted),
     *(BotPaused, BotResumed),
+    ErasureDone,
 )
 
 

@@ -32,6 +32,8 @@ def grant(session: Session, wanted: Grant, *, again: bool, execute: bool) -> dic
     """
     page = boundary.open_pages(session, [wanted.org_id]).get(wanted.org_id)
     if page is None:
+        if personal.is_erased(session, wanted.org_id):
+            raise errors.NotFound("erased", f"{wanted.org_id} was erased.")
         raise errors.NotFound("unknown_org", f"Quota knows no org {wanted.org_id}.")
     if not again:
         _refuse_twin(session, page.month, wanted)

@@ -5,7 +5,7 @@ The help page: "The message limit resets every first day of the month. If you re
 working", and "When you take action on your subscription, your limits reset".
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from services.quota.events import (
     UsageThresholdReached,
 )
 from shared import errors
+from shared.frozen import changed
 
 RESETTING = frozenset({"started", "upgraded", "downgraded", "canceled"})  # what a person does to a subscription
 THRESHOLDS = (100, 80)  # percent of the limit, the highest first
@@ -218,14 +219,14 @@ def follow_subscription(
     # An org's first subscription has nothing to reset, and must not use up one of the month's resets.
     if action in RESETTING and not carried_over and month.subscription_version > 0:
         facts += _reset(month, version=version, limit=limit, action=action)
-    changed = after(month, facts)
-    return facts + _threshold(changed, used=changed.used) + _told(changed, reason="subscription")
+    then = after(month, facts)
+    return facts + _threshold(then, used=then.used) + _told(then, reason="subscription")
 
 
 def evolve(month: Month, fact: Any) -> Month:
     match fact:
         case PeriodOpened():
-            return replace(
+            return changed(
                 month,
                 period=fact.period,
                 plan=fact.plan,
@@ -238,13 +239,13 @@ def evolve(month: Month, fact: Any) -> Month:
                 credits=(),
             )
         case MessageRecorded(credit_id=""):
-            return replace(month, used=month.used + 1)
+            return changed(month, used=month.used + 1)
         case MessageRecorded():
-            return replace(month, credits=credits.spend(month.credits, fact.credit_id))
+            return changed(month, credits=credits.spend(month.credits, fact.credit_id))
         case MessageRefunded():
-            return replace(month, used=month.used - 1) if fact.gives_back else month
+            return changed(month, used=month.used - 1) if fact.gives_back else month
         case LimitChanged():
-            return replace(
+            return changed(
                 month,
                 plan=fact.plan,
                 limit=fact.limit,
@@ -253,15 +254,15 @@ def evolve(month: Month, fact: Any) -> Month:
                 threshold=0 if fact.limit > month.limit else month.threshold,
             )
         case UsageReset():
-            return replace(month, generation=fact.generation, used=0, threshold=0)
+            return changed(month, generation=fact.generation, used=0, threshold=0)
         case CreditGranted() | CreditCarried() | CreditReturned() | CreditExpired():
-            return replace(month, credits=credits.evolve(month.credits, fact))
+            return changed(month, credits=credits.evolve(month.credits, fact))
         case UsageThresholdReached():
-            return replace(month, threshold=fact.threshold)
+            return changed(month, threshold=fact.threshold)
         case BotsStopped():
-            return replace(month, stopped=True)
+            return changed(month, stopped=True)
         case BotsRestarted():
-            return replace(month, stopped=False)
+            return changed(month, stopped=False)
         case _:
             return month
 

@@ -2,42 +2,45 @@
 
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.quota import bots, credits, ledger, models, tally
 from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
-from shared import clock, errors, events, personal, rebuilding, store
+from shared import clock, errors, events, personal, read_models, store
 
 VERSION = 2
 
 
 def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
-    match fact:
-        case BotCreated():
-            row = {"org_id": fact.org_id, "bot_id": fact.bot_id, "reasons": [], "created_at": event.recorded_at}
-            session.execute(insert(models.Bot).values(row))
-        case BotPaused() | BotResumed():
-            ours = (models.Bot.org_id == fact.org_id) & (models.Bot.bot_id == fact.bot_id)
-            session.execute(update(models.Bot).where(ours).values(reasons=list(fact.reasons)))
-        case BotDeleted():
-            session.execute(
-                delete(models.Bot).where(models.Bot.org_id == fact.org_id, models.Bot.bot_id == fact.bot_id)
-            )
+    project_bots(session, [(event, fact)])
 
 
-ROSTER = store.Aggregate(catalogue=CATALOGUE, initial=bots.Roster(), evolve=bots.evolve, project=project_bot)
+def project_bots(session: Session, added: read_models.Added) -> None:
+    read_models.fold(session, models.Bot, added, key=_bot_of, evolve=_evolve_bot)
+
+
+ROSTER = store.Aggregate(
+    catalogue=CATALOGUE,
+    initial=bots.Roster(),
+    evolve=bots.evolve,
+    project=project_bot,
+    # A program may pause and resume its bots every hour of every day.
+    snapshots=store.Snapshots(every=200, dump=bots.dump, restore=bots.restore),
+)
 
 # For facts about a month that is over: nobody needs it folded.
 UNFOLDED_LEDGER: store.Aggregate[None] = store.Aggregate(
     catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state, project=tally.project
 )
 
-READ_MODELS = rebuilding.ReadModels(
+READ_MODELS = read_models.ReadModels(
     version=VERSION,
     tables=models.Views.metadata,
     catalogue=CATALOGUE,
     projects={"bots": project_bot, "ledger": tally.project},
+    batches={"bots": project_bots, "ledger": tally.project_all},
+    countings=[tally.DAYS],
     stream_of=dict.fromkeys(("usage_months", "usage_days"), "'ledger-' || org_id || '-' || period"),
 )
 
@@ -107,6 +110,23 @@ def list_bots(session: Session, org_id: str, *, after: str, limit: int) -> list[
     """In the order in which they were made, beyond the bot `after`."""
     wanted = select(models.Bot).where(models.Bot.org_id == org_id, models.Bot.bot_id > after)
     return _bots(session, org_id, list(session.scalars(wanted.order_by(models.Bot.bot_id).limit(limit))))
+
+
+def _bot_of(_event: events.Recorded, fact: Any) -> tuple[str, str]:
+    return fact.org_id, fact.bot_id
+
+
+def _evolve_bot(bot: read_models.Row | None, event: events.Recorded, fact: Any) -> read_models.Row | None:
+    match fact:
+        case BotCreated():
+            made = {"reasons": [], "created_at": event.recorded_at}
+            return {"org_id": fact.org_id, "bot_id": fact.bot_id, **made}
+        case BotPaused() | BotResumed():
+            return bot and {**bot, "reasons": list(fact.reasons)}
+        case BotDeleted():
+            return None
+        case _:
+            return bot
 
 
 def _bots(session: Session, org_id: str, rows: list[models.Bot]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.quota import boundary, reports, statement
+from services.quota import boundary, erasing, reports, statement
 from shared import doors, errors, rpc
 
 PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
@@ -32,7 +32,7 @@ class Reading(doors.Service):
         org_id = self.actor.org_id
         if period and _checked(period) != self._looked_at(session).month.period:
             return reports.closed_month(session, org_id, period)
-        page = boundary.open_page(session, org_id)
+        page = erasing.open_page(session, org_id)
         boundary.write(session, [page])
         return {**reports.open_months(session, [page.month])[org_id], "bot_limit": page.bot_limit}
 
@@ -122,13 +122,13 @@ class Reading(doors.Service):
         wanted = _checked(period) if period else ""
         page = self._looked_at(session)
         if page.facts and wanted in ("", page.month.period):
-            boundary.write(session, [boundary.open_page(session, self.actor.org_id)])
+            boundary.write(session, [erasing.open_page(session, self.actor.org_id)])
         return wanted or page.month.period
 
     def _looked_at(self, session: Session) -> boundary.Page:
         page = boundary.look(session, [self.actor.org_id]).get(self.actor.org_id)
         if page is None:
-            raise boundary.not_ready()
+            raise erasing.absent(session, self.actor.org_id)
         return page
 
 

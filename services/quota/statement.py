@@ -23,7 +23,7 @@ from services.quota.events import (
     PeriodOpened,
     UsageReset,
 )
-from shared import clock, errors, store, tables
+from shared import clock, errors, events, store, tables
 
 KINDS = {
     PeriodOpened: "period_opened",
@@ -37,6 +37,10 @@ KINDS = {
     CreditExpired: "credit_expired",
 }
 DETAILS = ("message_id", "bot_id", "plan", "limit", "action")
+COLUMNS = (
+    *("entry", "at", "kind", "change", "used", "message_id", "bot_id", "credit_id"),
+    *("plan", "limit", "action", "why"),
+)
 CARRIED_OVER = {
     "max_resets": "; usage carries over, because the plan's resets of this month are used up",
     "earlier_month": "; usage carries over, because the change took effect in an earlier month",
@@ -64,21 +68,29 @@ def entries(session: Session, org_id: str, period: str, *, after: int, used: int
     wanted = select(event).where(event.stream == stream, event.version > after)
     found: list[dict[str, Any]] = []
     for row in session.scalars(wanted.order_by(event.version).limit(limit)):
-        fact = store.recorded(row).fact(CATALOGUE)
-        before, used = used, ledger.evolve(ledger.Month(used=used), fact).used
-        found.append(
-            {
-                "entry": row.version,
-                "at": clock.rfc3339(row.recorded_at),
-                "kind": KINDS.get(type(fact)) or _words(type(fact).__name__),
-                "change": used - before,
-                "used": used,
-                **{name: getattr(fact, name, None) for name in DETAILS},
-                "credit_id": getattr(fact, "credit_id", "") or None,
-                "why": why(fact),
-            }
-        )
+        found.append(entry(store.recorded(row), used=used))
+        used = found[-1]["used"]
     return found
+
+
+def entry(event: events.Recorded, *, used: int) -> dict[str, Any]:
+    """
+    One event of a month's ledger as its statement has it: COLUMNS.
+
+    :param used: the count before it
+    """
+    fact = event.fact(CATALOGUE)
+    after = ledger.evolve(ledger.Month(used=used), fact).used
+    return {
+        "entry": event.version,
+        "at": clock.rfc3339(event.recorded_at),
+        "kind": KINDS.get(type(fact)) or _words(type(fact).__name__),
+        "change": after - used,
+        "used": after,
+        **{name: getattr(fact, name, None) for name in DETAILS},
+        "credit_id": getattr(fact, "credit_id", "") or None,
+        "why": why(fact),
+    }
 
 
 def why(fact: Any) -> str:

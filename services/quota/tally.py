@@ -22,9 +22,10 @@ from services.quota.events import (
     PeriodOpened,
     UsageReset,
 )
-from shared import bulk, events
+from shared import bulk, events, read_models
 
-Added = Sequence[tuple[events.Recorded, events.Event]]
+MESSAGES = MessageRecorded, MessageRefunded
+
 Key = tuple[str, str, str, str]  # org, period, day, bot
 Change = tuple[int, int, int, int]
 
@@ -32,7 +33,17 @@ KEY = ("org_id", "period", "day", "bot_id")
 NUMBERS = ("messages", "from_credits", "refunded", "given_back")
 
 
-def days(added: Added) -> bulk.Statement:
+def project(session: Session, event: events.Recorded, fact: Any) -> None:
+    """One event."""
+    project_all(session, [(event, fact)])
+
+
+def project_all(session: Session, added: read_models.Added) -> None:
+    bulk.run(session, days(added))
+    months(session, added)
+
+
+def days(added: read_models.Added) -> bulk.Statement:
     """
     The messages among what is appended to ledgers: one statement for all, whosever they are.
 
@@ -40,7 +51,7 @@ def days(added: Added) -> bulk.Statement:
     """
     counted: defaultdict[tuple[str, datetime, str], list[int]] = defaultdict(lambda: [0] * len(NUMBERS))
     for event, fact in added:
-        if isinstance(fact, MessageRecorded | MessageRefunded):
+        if isinstance(fact, MESSAGES):
             _add(counted[event.stream, event.recorded_at, fact.bot_id], _change(fact))
     # The day is found once for all messages of a bot in a batch, which are recorded at the same moment.
     changes: defaultdict[Key, list[int]] = defaultdict(lambda: [0] * len(NUMBERS))
@@ -49,32 +60,14 @@ def days(added: Added) -> bulk.Statement:
     return bulk.add(models.UsageDay, [_row(key, change) for key, change in changes.items()])
 
 
-def months(session: Session, added: Added) -> None:
-    """The rest of what was appended to ledgers, which is rare."""
-    for event, fact in added:
-        if not isinstance(fact, MessageRecorded | MessageRefunded):
-            project(session, event, fact)
-
-
-def project(session: Session, event: events.Recorded, fact: Any) -> None:
+def months(session: Session, added: read_models.Added) -> None:
     """
-    One event, for a rebuild: the session keeps a day's row, so that a thousand messages of it are one statement.
+    The rest of what was appended to ledgers, which is rare.
 
     A month whose row is missing was opened under an older release; a rebuild makes it.
     """
-    org_id, period = whose(event.stream)
-    match fact:
-        case PeriodOpened():
-            opened = {"plan": fact.plan, "message_limit": fact.limit, "resets": 0, "reset_used": 0, "credits": 0}
-            session.add(models.UsageMonth(org_id=org_id, period=period, **opened))
-        case MessageRecorded() | MessageRefunded():
-            day = _day(session, _key(event.stream, event.recorded_at, fact.bot_id))
-            for name, number in zip(NUMBERS, _change(fact), strict=True):
-                setattr(day, name, getattr(day, name) + number)
-        case _:
-            session.flush()  # so that `get` finds a month that was opened just now
-            if month := session.get(models.UsageMonth, (org_id, period)):
-                _change_month(month, fact)
+    rest = [(event, fact) for event, fact in added if not isinstance(fact, MESSAGES)]
+    read_models.fold(session, models.UsageMonth, rest, key=_month_of, evolve=_evolve_month)
 
 
 def whose(stream: str) -> tuple[str, str]:
@@ -82,21 +75,34 @@ def whose(stream: str) -> tuple[str, str]:
     return stream[len("ledger-") : -len("-yyyy-mm")], stream[-len("yyyy-mm") :]
 
 
-def _change_month(month: models.UsageMonth, fact: Any) -> None:
+def _month_of(event: events.Recorded, _fact: Any) -> tuple[str, str]:
+    return whose(event.stream)
+
+
+def _evolve_month(month: read_models.Row | None, event: events.Recorded, fact: Any) -> read_models.Row | None:
+    if isinstance(fact, PeriodOpened):
+        org_id, period = whose(event.stream)
+        opened = {"plan": fact.plan, "message_limit": fact.limit, "resets": 0, "reset_used": 0, "credits": 0}
+        return {"org_id": org_id, "period": period, **opened}
+    return month and {**month, **_changes_of(month, fact)}
+
+
+def _changes_of(month: read_models.Row, fact: Any) -> read_models.Row:
     match fact:
         case LimitChanged():
-            month.plan, month.message_limit = fact.plan, fact.limit
+            return {"plan": fact.plan, "message_limit": fact.limit}
         case UsageReset():
-            month.resets = fact.generation
-            month.reset_used += fact.used_before
+            return {"resets": fact.generation, "reset_used": month["reset_used"] + fact.used_before}
         case CreditGranted():
-            month.credits += fact.messages
+            return {"credits": month["credits"] + fact.messages}
         case CreditCarried():
-            month.credits += fact.remaining
+            return {"credits": month["credits"] + fact.remaining}
         case CreditReturned():
-            month.credits += 1
+            return {"credits": month["credits"] + 1}
         case CreditExpired():
-            month.credits -= fact.unused
+            return {"credits": month["credits"] - fact.unused}
+        case _:
+            return {}
 
 
 def _add(total: list[int], change: Sequence[int]) -> None:
@@ -119,10 +125,19 @@ def _row(key: Key, numbers: Sequence[int]) -> dict[str, Any]:
     return dict(zip((*KEY, *NUMBERS), (*key, *numbers), strict=True))
 
 
-def _day(session: Session, key: Key) -> models.UsageDay:
-    day = session.get(models.UsageDay, key)
-    if day is None:
-        day = models.UsageDay(**_row(key, [0] * len(NUMBERS)))
-        session.add(day)
-        session.flush()  # so that `get` finds it the next time
-    return day
+def _of_stream(stream: str) -> read_models.Row:
+    return dict(zip(("org_id", "period"), whose(stream), strict=True))
+
+
+def _of_fact(fact: MessageRecorded | MessageRefunded) -> read_models.Row:
+    return {"bot_id": fact.bot_id, **dict(zip(NUMBERS, _change(fact), strict=True))}
+
+
+DAYS = read_models.Counting(
+    facts=MESSAGES,
+    blind_to="message_id",
+    table=models.UsageDay,
+    of_stream=_of_stream,
+    day="day",
+    of_fact=_of_fact,
+)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
 from services.secrets.events import CATALOGUE, SecretCreated, SecretRevoked
-from shared import clock, database, errors, events, personal, rebuilding, store
+from shared import clock, database, errors, events, personal, read_models, store
 
 VERSION = 1
 
@@ -33,7 +33,7 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
 
 SECRET = store.Aggregate(catalogue=CATALOGUE, initial=domain.Secret(), evolve=domain.evolve, project=project)
 
-READ_MODELS = rebuilding.ReadModels(
+READ_MODELS = read_models.ReadModels(
     version=VERSION, tables=models.Views.metadata, catalogue=CATALOGUE, projects={"secret": project}
 )
 

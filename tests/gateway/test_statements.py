@@ -1,4 +1,4 @@
-"""The statement as a file: all parts of it, or no proper end; and nothing that a spreadsheet would carry out."""
+"""The statement as a file: all parts of it, or no proper end."""
 
 import csv
 import io
@@ -61,17 +61,3 @@ class TestParts:
     def test_break_off_when_quota_goes_away(self):
         with pytest.raises(errors.Unavailable):
             list(Quota(7, fails_after=3).parts())
-
-
-class TestCells:
-    @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
-    def test_are_no_formulas(self, text):
-        (row,) = rows(statements._lines([entry(1, message_id=text)]))
-
-        assert row[statements.COLUMNS.index("message_id")] == f"'{text}"
-
-    def test_hold_numbers_as_numbers_and_nothing_as_nothing(self):
-        (row,) = rows(statements._lines([entry(1, change=-5)]))
-
-        assert row[statements.COLUMNS.index("change")] == "-5"
-        assert row[statements.COLUMNS.index("plan")] == ""

@@ -40,7 +40,7 @@ class Quota:
     name = "quota"
 
     @rpc.door
-    def admit_messages(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def admit_messages(self, items: list[dict[str, Any]], actors: list[dict[str, Any]]) -> list[dict[str, Any]]:
         while not Path(os.environ["REVOKED"]).exists():
             eventlet.sleep(0.02)
         return []

@@ -46,5 +46,12 @@ def asked(*words: str) -> Result:
     return CliRunner().invoke(cli.main, ["quota", *words])
 
 
+def granted(messages: str, *, expires: str = "2026-12-05") -> str:
+    """Extra messages for `org_1`, by the command line; gives the credit's id."""
+    words = ("credit", "org_1", "--messages", messages, "--reason", "ticket", "--expires", expires)
+    (credit,) = documents(asked(*words, "--execute", "--json"))
+    return str(credit["id"])
+
+
 def documents(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]

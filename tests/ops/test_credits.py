@@ -56,10 +56,19 @@ class TestGrant:
         late = run(f"{ORDER} --execute".replace("2027", "2024"))
 
         assert [one.exit_code for one in (again, unknown, late)] == [exits.CONFLICT, exits.NOT_FOUND, exits.CONFLICT]
-        assert "has the same messages, end and reason" in again.stderr
+        assert "has the same messages, end and reason: add --again" in again.stderr
         assert "knows no org org_2" in unknown.stderr
         assert "would have expired already, at 2024-02-01T00:00:00Z" in late.stderr
         assert len(credits(home)) == 1
+
+    @pytest.mark.parametrize("reason", ["", "   "])
+    def test_wants_a_reason_that_says_something(self, home, reason):
+        words = [reason if word == "because" else word for word in ORDER.split()]
+
+        refused = CliRunner().invoke(cli.main, [*words, "--execute"])
+
+        assert (refused.exit_code, "it is empty" in refused.stderr) == (exits.USAGE, True)
+        assert credits(home) == ()
 
     def test_says_when_the_database_is_away(self, surroundings):
         assert run(ORDER).exit_code == exits.AWAY

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from ops import cli, exits, processes, projections
 from services.accounts import projections as accounts
 from services.accounts.events import AccountRegistered, MemberJoined, OrgFounded, ProfileChanged
-from shared import clock, database, rebuilding, store
+from shared import clock, database, read_models, store
 from tests.databases import everything_in
 from tests.infrastructure import NewDatabase
 
@@ -124,7 +124,7 @@ class TestRebuild:
     def test_is_asked_for_when_a_release_projects_otherwise(self, home, monkeypatch):
         list(projections.note_versions(["accounts"]))
         ours = accounts.READ_MODELS
-        newer = rebuilding.ReadModels(**{**vars(ours), "version": 2})
+        newer = read_models.ReadModels(**{**vars(ours), "version": 2})
         monkeypatch.setattr(accounts, "READ_MODELS", newer)
 
         (said,) = projections.note_versions(["accounts"])

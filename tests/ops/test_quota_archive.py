@@ -8,11 +8,14 @@ import pytest
 from sqlalchemy import exc, text
 
 from ops import exits
+from ops.quota import archive as archives
 from services.quota import boundary, projections
 from services.quota.events import CATALOGUE, MessageRefunded
 from shared import errors, rebuilding, store, verification
 from tests.ops.months import Months, asked, documents
+from tests.quota.erasures import erasure, told
 
+__all__ = ["erasure"]
 FILES = ["org_1-2026-11.jsonl.gz", "org_1-2026-12.jsonl.gz"]
 KILLED = "from shared import failpoints; failpoints.arm('archive.written', at=2); from ops import cli; cli.main()"
 
@@ -135,11 +138,68 @@ class TestVerify:
         assert (refused.exit_code, "nothing was restored" in refused.stderr) == (exits.CONFLICT, True)
         assert whole(old).archived == 2
 
-        with old.quota.database.begin() as session:
-            session.execute(text("SELECT erase_stream(stream) FROM streams WHERE stream LIKE 'ledger-org_1-%'"))
-        (erased, *_) = documents(asked("archive", "verify", str(folder), "--json"))
-        assert erased["text"] == "its org was erased: delete this file"
-        whole(old)
+
+class TestForget:
+    def test_deletes_the_files_of_an_erased_org_whose_erasure_is_told_only_then(self, old, folder, erasure):
+        archive(folder)
+        (folder / f".{FILES[1]}.part").write_bytes(b"half a ")
+        (folder / "org_silent-2026-11.jsonl.gz").write_bytes(b"of another org")
+        erasure.run("org_1")
+        assert whole(old).archived == 0
+        jobs = "SELECT state, last_error FROM jobs WHERE kind = 'quota.erase_org'"
+        assert (told(old.quota.database), old.rows(jobs)) == ([], [("waiting", "FilesLeft")])
+        found = asked("archive", "verify", str(folder), "--json")
+        said = {one["file"]: one["text"] for one in documents(found) if one["faulty"]}
+        assert (found.exit_code, said) == (exits.FAILED, dict.fromkeys(FILES, archives.ERASED))
+
+        would = asked("archive", "forget", str(folder))
+        assert (would.exit_code, would.stderr) == (exits.OK, f"{exits.NO_CHANGE}\n")
+        assert len([*folder.iterdir()]) == 4
+        (folder / FILES[0]).unlink()
+        missing = asked("archive", "forget", str(folder), "--execute")
+        assert (missing.exit_code, missing.stdout.splitlines()) == (
+            exits.FAILED,
+            [
+                f"{FILES[0]}: not in {folder}; say --gone if it is nowhere",
+                f"{FILES[1]}: forgotten",
+                f".{FILES[1]}.part: forgotten",
+            ],
+        )
+        erasure.finish()
+        assert told(old.quota.database) == []
+        done = asked("archive", "forget", str(folder), "--gone", "--execute", "--json")
+        erasure.finish()
+
+        assert (done.exit_code, [one["file"] for one in documents(done)]) == (exits.OK, [FILES[0]])
+        assert [path.name for path in folder.iterdir()] == ["org_silent-2026-11.jsonl.gz"]
+        assert told(old.quota.database) == ["org_1"]
+        assert whole(old).archived == 0
+        assert asked("archive", "verify", str(folder)).exit_code == exits.OK
+
+    def test_knows_the_files_that_archiving_left_when_an_org_was_erased_meanwhile(self, old, folder, erasure):
+        (folder / FILES[0]).write_bytes(b"written, and not dropped")
+        erasure.run("org_1")
+
+        verified = asked("archive", "verify", str(folder))
+        done = asked("archive", "forget", str(folder), "--execute")
+
+        assert (verified.exit_code, verified.stdout) == (exits.FAILED, f"{FILES[0]}: {archives.ERASED}\n")
+        assert (done.exit_code, done.stdout) == (exits.OK, f"{FILES[0]}: forgotten\n")
+        assert [*folder.iterdir()] == []
+
+    def test_says_so_where_there_is_nothing(self, months, folder):
+        said = {
+            ("archive", "--before", "2026-06", "--to", str(folder)): "the table has no month before 2026-06",
+            ("archive", "verify", str(folder)): f"no month is archived, and no file of one is in {folder}",
+            ("archive", "forget", str(folder)): f"no erased org has an archived month, or a file in {folder}",
+        }
+        for words, line in said.items():
+            done = asked(*words)
+
+            assert (done.exit_code, done.stdout, done.stderr) == (exits.OK, "", f"{line}\n")
+
+    def test_needs_a_folder(self, old, tmp_path):
+        assert asked("archive", "forget", str(tmp_path / "none")).exit_code == exits.NOT_FOUND
 
 
 class TestWhatIsArchived:

@@ -4,7 +4,7 @@ import pytest
 
 from ops import exits
 from tests.databases import everything_in
-from tests.ops.months import Months, asked, documents
+from tests.ops.months import Months, asked, documents, granted
 
 
 @pytest.fixture
@@ -71,6 +71,21 @@ class TestCheck:
         assert asked("check").exit_code == exits.FAILED
         assert asked("check", "--org", "org_2").exit_code == exits.OK
 
+    def test_names_messages_that_were_taken_from_another_credit_than_is_stored(self, months):
+        credit_id = granted("3")
+        months.send(*(f"msg_{number}" for number in range(12)))
+        assert asked("check").exit_code == exits.OK
+
+        months.spoil(
+            "UPDATE messages SET credit_id = '' WHERE message_id = 'msg_10'",
+            "UPDATE messages SET credits_remaining = 3 WHERE message_id = 'msg_11'",
+        )
+
+        assert differences() == [
+            ("messages", "msg_10", "credit_id", "", credit_id),
+            ("messages", "msg_11", "credits_remaining", 3, 1),
+        ]
+
     def test_names_an_org_without_a_row_and_an_event_that_was_changed(self, lively):
         changed = "UPDATE events SET data = replace(convert_from(data, 'UTF8'), 'msg_10', 'msg_ten')::bytea"
         lively.spoil("DELETE FROM orgs WHERE org_id = 'org_2'", f"{changed} WHERE name = 'quota.MessageRecorded'")
@@ -86,8 +101,13 @@ class TestCheck:
 
     def test_knows_no_org_that_quota_never_heard_of(self, lively):
         done = asked("check", "--org", "org_9")
+        by_mail = asked("check", "--org", "ada@example.com")
 
         assert (done.exit_code, done.stderr) == (exits.NOT_FOUND, "chatness: quota has never heard of org_9\n")
+        assert by_mail.stderr.endswith("heard of ada@example.com: an org's id begins with org_\n")
+
+    def test_counts_one_as_one(self, months):
+        assert asked("check").stdout == "1 org, 1 month, 2 events: all as the events say\n"
 
 
 class TestRepair:

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from ops import exits
-from tests.ops.months import Months, asked, documents
+from tests.ops.months import Months, asked, documents, granted
 
 
 @pytest.fixture
@@ -83,20 +83,16 @@ class TestExplain:
             "the bots run again: a new month",
         ]
 
+    def test_says_of_a_month_that_is_open_still_why_it_is(self, november):
+        november.turn_to(2027, 2, 1)
+
+        assert asked("explain", "org_1").stdout.splitlines()[-2:] == [
+            "stored: the same",
+            "it is open still, because nobody has sent or looked since: the next to do so opens 2027-02",
+        ]
+
     def test_tells_credits_from_their_grant_to_their_end(self, months):
-        granted = asked(
-            "credit",
-            "org_1",
-            "--messages",
-            "3",
-            "--reason",
-            "ticket",
-            "--expires",
-            "2026-12-05",
-            "--execute",
-            "--json",
-        )
-        (credit,) = documents(granted)
+        credit_id = granted("3")
         months.send(*(f"msg_{number}" for number in range(12)))
         months.refund("msg_11")
         months.turn_to(2026, 12, 1)
@@ -113,12 +109,24 @@ class TestExplain:
             in november
         )
         assert (
-            f"2026-11-22 12:00:00  {credit['id']} has the message msg_11 back  [used 10 of 10, 2 of credits left]"
+            f"2026-11-22 12:00:00  {credit_id} has the message msg_11 back  [used 10 of 10, 2 of credits left]"
             in november
         )
-        assert f"  {credit['id']} comes with it: 2 of 3 until 2026-12-06T00:00:00Z" in december[2]
-        assert any(f"{credit['id']} expires with 2 unused" in line for line in december)
+        assert f"  {credit_id} comes with it: 2 of 3 until 2026-12-06T00:00:00Z" in december[2]
+        assert any(f"{credit_id} expires with 2 unused" in line for line in december)
         assert asked("check").exit_code == exits.OK
+
+    def test_says_that_bots_stop_when_the_credits_that_they_ran_on_expire(self, months):
+        granted("3", expires="2026-11-25")
+        months.send(*(f"msg_{number}" for number in range(11)))
+        months.turn_to(2026, 11, 26)
+        months.quota.ask("get_usage")
+
+        told = asked("explain", "org_1").stdout.splitlines()
+
+        assert (
+            "2026-11-26 00:00:00  all bots stop: the credits that they ran on have expired  [used 10 of 10]" in told
+        )
 
     def test_spells_out_a_fact_that_it_has_no_sentence_for(self, november):
         insert = "INSERT INTO events SELECT 'quota-org_1', 99, 'evt_x', name, schema, data, meta, recorded_at, hash"
@@ -131,7 +139,8 @@ class TestExplain:
     def test_says_what_is_not_there(self, months):
         for words, code, said in (
             (("org_9",), exits.NOT_FOUND, "quota has never heard of org_9"),
-            (("org_1", "--period", "2026-10"), exits.NOT_FOUND, "org_1 has no month 2026-10; it has 2026-11"),
+            (("org_1", "--period", "2026-10"), exits.NOT_FOUND, "org_1 has no month 2026-10; it has 2026-11\n"),
+            (("org_1", "--period", "2026-12"), exits.NOT_FOUND, "it has 2026-11; a month opens with its first"),
             (("org_1", "--period", "2026-13"), exits.USAGE, "'2026-13' is no month as 2026-11"),
         ):
             done = asked("explain", *words)
@@ -167,3 +176,20 @@ class TestMessage:
         assert (other["number"], other["used"], other["agrees"]) == (13, 2, True)
         assert (never.exit_code, never.stdout) == (exits.NOT_FOUND, "")
         assert "msg_99 was not counted" in never.stderr
+
+    def test_says_which_credit_it_was_taken_from_and_given_back_to(self, months):
+        credit_id = granted("3")
+        months.send(*(f"msg_{number}" for number in range(11)))
+        months.refund("msg_10")
+
+        done = asked("explain", "org_1", "--message", "msg_10")
+
+        counted = f"msg_10 was counted at 2026-11-22T12:00:00Z for {months.bot_id}"
+        assert (done.exit_code, done.stdout.splitlines()) == (
+            exits.OK,
+            [
+                f"{counted}: message 11 of 2026-11, used 10 of 10, taken from {credit_id}",
+                "refunded at 2026-11-22T12:00:00Z, and given back to that credit, unless it had expired",
+                "stored: the same",
+            ],
+        )

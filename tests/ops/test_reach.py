@@ -29,7 +29,7 @@ class TestWithAFewSettings:
         [
             ("doctor", ("ACCOUNTS", "BILLING", "SECRETS")),
             ("consumers status", ("ACCOUNTS", "BILLING", "SECRETS")),
-            ("consumers status --service quota", ("BILLING",)),
+            ("consumers status --service quota", ("ACCOUNTS", "BILLING")),
             ("parked list", ("ACCOUNTS", "BILLING", "SECRETS")),
             ("replay --from billing --to quota", ("BILLING",)),
         ],

@@ -1,5 +1,6 @@
 """A quota service on a database of its own, one org in it, and whoever asks."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,14 +37,21 @@ class Quota:
             return getattr(self.doors, method)(command_id or f"cmd_{self.commands}", **arguments)
 
     def send(self, bot_id: str, *message_ids: str, actor: context.Actor = OWNER) -> list[dict[str, Any]]:
-        items = [{"message_id": id, "bot_id": bot_id, "actor": actor.to_json()} for id in message_ids]
-        answers: list[dict[str, Any]] = self.ask("admit_messages", actor=GATEWAY, items=items)
+        items = [for_gateway(id, bot_id) for id in message_ids]
+        answers: list[dict[str, Any]] = self.ask(
+            "admit_messages", actor=GATEWAY, items=items, actors=[actor.to_json()]
+        )
         return answers
 
     def subscribe(self, *, org_id: str = "org_1", version: int = 1, **changes: Any) -> None:
         fact = subscription(org_id=org_id, version=version, **changes)
         with self.database.begin() as session:
             worker.on_subscription_changed(session, fact, _no_envelope())
+
+
+def for_gateway(message_id: str, bot_id: str, *, actor: int = 0, seconds: float = 10.0) -> dict[str, Any]:
+    """An item of the gateway's: for the actor at this place in its list, who waits for so long."""
+    return {"message_id": message_id, "bot_id": bot_id, "actor": actor, "deadline": time.time() + seconds}
 
 
 def subscription(**changes: Any) -> SubscriptionChanged:

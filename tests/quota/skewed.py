@@ -15,7 +15,7 @@ import time_machine
 from services import access
 from services.quota import service
 from shared import clock, context, database, doors
-from tests.quota.conftest import GATEWAY, OWNER
+from tests.quota.conftest import GATEWAY, OWNER, for_gateway
 
 
 def main(url: str, seconds: str, bot_id: str, count: str) -> None:
@@ -29,8 +29,8 @@ def main(url: str, seconds: str, bot_id: str, count: str) -> None:
         answers = []
         with context.use(actor=GATEWAY):
             for number in range(int(count)):
-                item = {"message_id": f"msg_{seconds}_{number}", "bot_id": bot_id, "actor": OWNER.to_json()}
-                answers += quota.admit_messages(items=[item])
+                item = for_gateway(f"msg_{seconds}_{number}", bot_id)
+                answers += quota.admit_messages(items=[item], actors=[OWNER.to_json()])
         print(json.dumps(answers), flush=True)  # noqa: T201
 
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
+from ops.quota import looking
 from services.quota import boundary, worker
 from services.quota.events import CATALOGUE
 from shared import tables, verification
@@ -143,6 +144,17 @@ class TestAMachineWhoseClockIsWrong:
             admitted = quota.send(bot_id, "msg_1")[0]["admitted"]
 
         assert period <= admitted["period"] <= boundary.period_of(database_time(quota))
+
+    def test_forgets_no_id_that_its_database_would_remember(self, quota):
+        bot_id = quota.tell("create_bot", name="Anna")["id"]
+        counted = quota.send(bot_id, "msg_1")
+
+        with time_machine.travel(datetime.now(UTC) + timedelta(days=100), tick=True):
+            assert worker.prune_messages(quota.database) == 0
+            with quota.database.begin() as session:
+                assert looking.remembered_from(session) < boundary.period_of(database_time(quota))
+
+        assert quota.send(bot_id, "msg_1") == counted
 
     def test_decides_by_one_clock_with_another_that_is_ten_seconds_apart(self, quota):
         bot_id = quota.tell("create_bot", name="Anna")["id"]

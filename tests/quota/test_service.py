@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from services.quota import boundary, ledger, models, worker
 from services.quota.events import CATALOGUE, MessageRecorded
 from shared import context, errors, outbox, revisions, store, tables
-from tests.quota.conftest import GATEWAY, OWNER
+from tests.quota.conftest import GATEWAY, OWNER, for_gateway
 
 RUNTIME = context.Actor(kind="service", id="runtime")
 LEDGER = store.Aggregate(catalogue=CATALOGUE, initial=ledger.Month(), evolve=ledger.evolve)
@@ -133,12 +133,13 @@ class TestAdmitMessages:
     def test_refuses_each_item_by_its_own_actor(self, quota, bot_id):
         reader = OWNER.__class__(kind="secret", id="sec_1", org_id="org_1", scopes=("usage:read",))
         items = [
-            {"message_id": "msg_1", "bot_id": bot_id, "actor": reader.to_json()},
-            {"message_id": "msg_2", "bot_id": bot_id, "actor": OWNER.to_json()},
-            {"message_id": "msg_3", "bot_id": bot_id, "actor": OWNER.to_json(), "deadline": 1.0},
+            for_gateway("msg_1", bot_id, actor=0),
+            for_gateway("msg_2", bot_id, actor=1),
+            for_gateway("msg_3", bot_id, actor=1, seconds=-1.0),
         ]
+        actors = [reader.to_json(), OWNER.to_json()]
 
-        answers = quota.ask("admit_messages", actor=GATEWAY, items=items)
+        answers = quota.ask("admit_messages", actor=GATEWAY, items=items, actors=actors)
 
         assert codes(answers) == ["insufficient_scope", "admitted", "deadline_passed"]
 
@@ -195,11 +196,12 @@ class TestAdmitMessages:
         def send(thread):
             order = actors if thread % 2 else actors[::-1]
             items = [
-                {"message_id": f"m{thread}_{round_}", "bot_id": bot, "actor": actor.to_json()}
-                for actor, bot in order
+                for_gateway(f"m{thread}_{round_}", bot, actor=place)
+                for place, (_, bot) in enumerate(order)
                 for round_ in range(5)
             ]
-            return codes(quota.ask("admit_messages", actor=GATEWAY, items=items))
+            asking = [actor.to_json() for actor, _ in order]
+            return codes(quota.ask("admit_messages", actor=GATEWAY, items=items, actors=asking))
 
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(send, range(8)))
@@ -310,8 +312,28 @@ class TestOnSubscriptionChanged:
 
         assert [bot["state"] for bot in quota.ask("list_bots")] == ["running", "running", "paused"]
 
+    def test_lets_no_bot_run_in_room_that_the_owner_made_when_the_plan_is_only_renewed(self, quota, bot_id):
+        quota.subscribe(version=2, action="upgraded", bot_limit=2)
+        quota.tell("create_bot", name="Bob")
+        quota.subscribe(version=3, action="downgraded", bot_limit=1)
+        quota.tell("delete_bot", bot_id=bot_id)
+
+        quota.subscribe(version=4, action="renewed", bot_limit=1)
+
+        assert [bot["pause_reasons"] for bot in quota.ask("list_bots")] == [["plan"]]
+
 
 class TestBots:
+    def test_are_folded_from_a_snapshot_when_their_story_is_long(self, quota, bot_id):
+        for _ in range(101):
+            quota.tell("pause_bot", bot_id=bot_id)
+            quota.tell("resume_bot", bot_id=bot_id)
+
+        with quota.database.begin() as session:
+            assert session.scalars(select(tables.Snapshot.version)).all() == [200]
+        with pytest.raises(errors.Conflict, match="bot_limit"):
+            quota.tell("create_bot", name="Bob")
+
     def test_are_made_once_though_asked_for_twice(self, quota):
         first = quota.tell("create_bot", command_id="cmd_same", name="Anna")
         again = quota.tell("create_bot", command_id="cmd_same", name="Anna")

@@ -228,7 +228,7 @@ def away(server: PostgresServer, home: database.Database) -> Iterator[None]:
     name = home.engine.url.database
     with server.administer() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
     try:
         yield
     finally:
@@ -240,7 +240,7 @@ def away(server: PostgresServer, home: database.Database) -> Iterator[None]:
 def read_only(server: PostgresServer, home: database.Database) -> Iterator[None]:
     """A database that takes nothing new, as a standby does, until the end of the block."""
     name = home.engine.url.database
-    end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    end_all = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
     with server.administer() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only TO on')
         cursor.execute(end_all, [name])

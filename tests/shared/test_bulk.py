@@ -77,6 +77,33 @@ class TestUpdate:
         assert found == {"one": (7, b"7"), "other": (2**40, b"\x00\xff")}
 
 
+class TestDelete:
+    def test_takes_away_the_rows_of_those_keys_alone(self, home):
+        with home.begin() as session:
+            bulk.run(session, bulk.insert(tables.Stream, [stream("one"), stream("other"), stream("third")]))
+            bulk.run(
+                session, bulk.delete(tables.Stream, [{"stream": "one"}, {"stream": "nobody's"}, {"stream": "third"}])
+            )
+
+            assert session.scalars(select(tables.Stream.stream)).all() == ["other"]
+
+
+class TestSelect:
+    def test_gives_the_rows_of_those_keys_as_they_stand(self, home):
+        rows = {name: stream(name, erased_at=AT) for name in ("one", 'it\'s "quoted"', "other")}
+        wanted = [{"stream": name} for name in ('it\'s "quoted"', "one", "nobody's")]
+        with home.begin() as session:
+            bulk.run(session, bulk.insert(tables.Stream, list(rows.values())))
+            found = bulk.select(session, tables.Stream, wanted)
+
+        assert sorted(row["stream"] for row in found) == ['it\'s "quoted"', "one"]
+        assert all(row["erased_at"] == AT and bytes(row["hash"]) == b"\x00\xff" for row in found)
+
+    def test_asks_nothing_where_nothing_is_wanted(self, home):
+        with home.begin() as session:
+            assert bulk.select(session, tables.Stream, []) == []
+
+
 class TestRun:
     def test_does_several_in_their_order_in_one_go(self, home):
         with home.begin() as session:

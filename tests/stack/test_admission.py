@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack import crowd
+from tests.stack import crowd, figures
 from tests.stack.stacks import Org, Running
 
 ASKED = 1000
 LEFT = 10
+WAVES = 15
 
 
 def message(org: Org, message_id: str, url: str) -> crowd.Post:
@@ -109,3 +110,26 @@ class TestMessagesOfManyOrgs:
 
         assert {answer.status for answer in answers} == {201}
         assert [org.usage()["used"] for org in orgs] == [15] * 4
+
+
+class TestTwoQuotaProcesses:
+    def test_both_take_work_and_count_together_as_one(self, stack: Running, second_url: str) -> None:
+        org, urls = stack.sign_up(), [stack.url, second_url]
+        quotas = {name: stack.processes[name] for name in ("services", "quota 2")}
+        before = {name: figures.read([process]) for name, process in quotas.items()}
+
+        answers = [
+            answer
+            for wave in range(WAVES)
+            for answer in crowd.ask_at_once([message(org, f"msg_{wave}_{i}", urls[i % 2]) for i in range(10)])
+        ]
+
+        admitted = {
+            name: figures.read([process]).since(before[name], "chatness_admissions_total", outcome="admitted")
+            for name, process in quotas.items()
+        }
+        assert {answer.status for answer in answers} == {201}
+        assert min(admitted.values()) > 0, admitted
+        assert sum(admitted.values()) == len(answers)
+        assert sorted(answer.body["used"] for answer in answers) == list(range(1, len(answers) + 1))
+        assert org.usage()["used"] == len(answers)

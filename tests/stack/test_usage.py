@@ -10,11 +10,16 @@ import pytest
 
 from ops import client
 from sandbox import ports
+from services.accounts.events import OrgErased
+from services.quota import erasing
+from shared import store
+from tests.quota.erasures import ORGS
 from tests.stack import figures
 from tests.stack.listeners import Listener
-from tests.stack.stacks import CHATNESS, Org, Running
+from tests.stack.stacks import CHATNESS, Org, Running, eventually
 from tests.stack.surfer import Surfer
 
+NOT_FOUND = 3
 LOOKS = {"method": "quota.watch_usage"}
 
 
@@ -169,3 +174,21 @@ class TestStream:
         assert time.monotonic() - began < 5
         assert gateway.child is not None
         assert gateway.child.returncode == 0
+
+
+class TestAnErasedOrg:
+    def test_has_no_usage_once_accounts_tells_of_it_and_quota_says_when_all_is_gone(self, stack: Running) -> None:
+        org = stack.sign_up()
+        assert org.send("msg_1").status_code == 201
+
+        with stack.database("accounts").begin() as session:
+            head = store.head(session, f"org-{org.id}", ORGS)
+            store.append(session, head, ORGS, [OrgErased(org_id=org.id)])
+
+        done = "SELECT 1 FROM log WHERE stream = :stream"
+        stream = erasing.erasure_stream(org.id)
+        eventually(lambda: stack.rows("quota", done, stream=stream), "quota has not told that the org is erased")
+        looked = [org.owner.ask("GET", path) for path in ("/v1/usage", "/v1/usage/statement", "/v1/credits")]
+        assert [(answer.status_code, answer.json()["code"]) for answer in looked] == [(404, "erased")] * 3
+        assert stack.run("quota", "explain", org.id).returncode == NOT_FOUND
+        assert stack.run("events", "verify", "--service", "quota").returncode == 0

@@ -33,7 +33,12 @@ class Bot(Schema):
 
 
 @routes.operation(
-    "GET", "/v1/bots", permission="bots:read", query=pagination.PageQuery, answers={200: pagination.page_of(Bot)}
+    "GET",
+    "/v1/bots",
+    permission="bots:read",
+    query=pagination.PageQuery,
+    answers={200: pagination.page_of(Bot)},
+    refusals={"erased": 404},
 )
 def list_bots(query: dict[str, Any]) -> dict[str, Any]:
     """List the org's bots, oldest first."""
@@ -49,7 +54,7 @@ def list_bots(query: dict[str, Any]) -> dict[str, Any]:
     permission="bots:write",
     body=NewBot,
     answers={201: Bot},
-    refusals={"bot_limit": 409, "invalid_name": 422, **routing.COMMAND},
+    refusals={"bot_limit": 409, "too_many_bots": 409, "invalid_name": 422, **routing.COMMAND},
     tagged=True,
 )
 def create_bot(body: dict[str, Any]) -> routing.Answer:

@@ -36,7 +36,7 @@ def admit_message(body: dict[str, Any]) -> routing.Answer:
     item = {
         "id": body.get("id") or _own_id(),
         "bot_id": body["bot_id"],
-        "actor": routing.actor().to_json(),
+        "actor": routing.actor(),
         "deadline": routing.deadline(),
     }
     try:

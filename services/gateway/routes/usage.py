@@ -14,7 +14,8 @@ from shared import context, errors
 
 routes = routing.Routes("usage", "The month in numbers, and credits.")
 
-UNKNOWN = {"unknown_period": 404, "org_not_ready": 503}
+NO_ORG = {"erased": 404, "org_not_ready": 503}
+UNKNOWN = {"unknown_period": 404, **NO_ORG}
 STREAM = "text/event-stream"
 ASK_SECONDS = 1.7
 TRUST_SECONDS = 60.0  # for how long a listener is believed while nobody can be asked about the token
@@ -131,7 +132,7 @@ class Credits(Schema):
     "/v1/credits",
     permission="usage:read",
     answers={200: Credits},
-    refusals={"org_not_ready": 503},
+    refusals=NO_ORG,
     tagged=True,
 )
 def list_credits() -> Any:
