@@ -21,6 +21,8 @@ from benchmarks.results import Result
 NAME = "admission_full_vs_empty"
 
 EVENTS = int(os.environ.get("LEDGER_EVENTS", "10_000_000"))
+ROUNDS = 9
+WARM_UP_SECONDS = 10.0  # in which PostgreSQL writes the last of what was filled in
 OTHERS = 1000
 MONTHS = 3  # whose message ids are remembered
 GROWING = ("events", "streams", "messages", "usage_months", "usage_days")
@@ -33,7 +35,8 @@ def run() -> list[Result]:
         seconds = time.monotonic() - began_at
         (org,) = orgs.make(empty, 1)
         before = _rows_read(full)
-        loads = turns.take({"full": filled.message(full.port), "empty": org.message(empty.port)})
+        requests = {"full": filled.message(full.port), "empty": org.message(empty.port)}
+        loads = turns.take(requests, rounds=ROUNDS, warm_up_seconds=WARM_UP_SECONDS)
         time.sleep(2)  # a backend tells what it has read a second later
         scans = {table: count - before[table] for table, count in _rows_read(full).items()}
         rows, megabytes = _sizes(full)

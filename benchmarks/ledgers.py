@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import psycopg2
+
 EVENTS_AT_ONCE = 200_000
 PATIENCE_SECONDS = 3600.0
 PLAN = "benchmark"
@@ -49,8 +51,8 @@ def fill(home: Any, months: Iterable[Month]) -> None:
             rows = _numbered(some, number)
             _fill(session, rows, prefix)
             number += sum(month.events for month in some)
-    _tidy(patient)
     patient.close()
+    _tidy(home.url)
 
 
 def _batches(months: Iterable[Month]) -> Iterator[list[Month]]:
@@ -80,12 +82,13 @@ def _fill(session: Any, rows: list[dict[str, Any]], prefix: str) -> None:
         session.connection().exec_driver_sql(statement, bound)
 
 
-def _tidy(home: Any) -> None:
+def _tidy(url: str) -> None:
     """As autovacuum does a while later, when it would disturb what is measured."""
-    from sqlalchemy import text
-
-    with home.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"VACUUM (FREEZE, ANALYZE) {', '.join(TABLES)}"))
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    connection.autocommit = True  # a vacuum stands in no transaction
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM (FREEZE, ANALYZE) {', '.join(TABLES)}")
+    connection.close()
 
 
 # The sum of `shared.events.chained`: each part behind its length, behind the sum of the event before.
