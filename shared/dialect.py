@@ -22,9 +22,11 @@ class Connection(psycopg2.extensions.connection):
     """
     psycopg2 leaves it to us to begin and to end transactions: to it, all is done as soon as it is said.
 
+    :ivar beginning: how a transaction begins on it; empty: by itself each statement is one
     :ivar prologue: what goes to the server in front of the next statement
     """
 
+    beginning = "BEGIN; "
     prologue = ""
 
     def is_silent(self) -> bool:
@@ -71,8 +73,12 @@ class Dialect(standard.PGDialect_psycopg2):
 
         return prepare_and_let_begin
 
+    def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
+        _bare(dbapi_connection).beginning = "" if level == "AUTOCOMMIT" else f"BEGIN ISOLATION LEVEL {level}; "
+
     def do_begin(self, dbapi_connection: Any) -> None:
-        _bare(dbapi_connection).prologue = "BEGIN; "
+        connection = _bare(dbapi_connection)
+        connection.prologue = connection.beginning
 
     def do_commit(self, dbapi_connection: Any) -> None:
         _end(_bare(dbapi_connection), "COMMIT")
