@@ -45,7 +45,7 @@ def run() -> list[Result]:
     return [
         Result(
             name=NAME,
-            value=round(turns.per_second(loads["full"]) / turns.per_second(loads["empty"]), 3),
+            value=round(turns.ratio(loads, "full", "empty"), 3),
             unit="of its requests/s",
             against="a ledger without events",
             detail=turns.detail(loads)

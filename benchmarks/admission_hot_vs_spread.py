@@ -24,7 +24,7 @@ def run() -> list[Result]:
     return [
         Result(
             name=NAME,
-            value=round(turns.per_second(loads["hot"]) / turns.per_second(loads["spread"]), 3),
+            value=round(turns.ratio(loads, "hot", "spread"), 3),
             unit="of its requests/s",
             against=f"the same spread over {ORGS} orgs",
             detail=turns.detail(loads),

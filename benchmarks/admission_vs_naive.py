@@ -32,7 +32,7 @@ def run() -> list[Result]:
     return [
         Result(
             name=NAME,
-            value=round(turns.per_second(loads["gathered"]) / turns.per_second(loads["one_by_one"]), 2),
+            value=round(turns.ratio(loads, "gathered", "one_by_one"), 2),
             unit="times its requests/s",
             against="one RPC and one commit for each message",
             detail=turns.detail(loads),

@@ -6,15 +6,12 @@ One whole stack (gateway, services, worker, PostgreSQL, RabbitMQ) on this machin
 turn in one run. Every admission is counted: the month's usage at the end must be the number of answers.
 """
 
-import statistics
+import time
 
-from benchmarks import load, stack
+from benchmarks import load, stack, turns
 from benchmarks.results import Result
 
 NAME = "admission_vs_noop"
-
-ROUNDS = 5
-ROUND_SECONDS = 2.0
 
 
 def run() -> list[Result]:
@@ -32,36 +29,31 @@ def run() -> list[Result]:
             )
             for path in ("messages", "noop")
         }
-        loads: dict[str, list[load.Load]] = {path: [] for path in requests}
-        for _ in range(1 + ROUNDS):
-            for path, request in requests.items():
-                loads[path].append(load.run(request, seconds=ROUND_SECONDS))
-        _check_count(owner, loads["messages"])
-    return [_result(loads["messages"][1:], loads["noop"][1:])]  # the first round warmed up
+        turns.take(requests, rounds=1, seconds=turns.WARM_UP_SECONDS, warm_up_seconds=0)
+        before = _used(owner)
+        loads = turns.take(requests, warm_up_seconds=0)
+        _check_count(_used(owner) - before, loads["messages"])
+    return [
+        Result(
+            name=NAME,
+            value=round(turns.ratio(loads, "messages", "noop"), 3),
+            unit="of its requests/s",
+            against="the same request without the count",
+            detail=turns.detail(loads),
+        )
+    ]
 
 
-def _check_count(owner: stack.client.Api, admissions: list[load.Load]) -> None:
+def _used(owner: stack.client.Api) -> int:
+    """Once all have arrived whose answers nobody waits for any more."""
+    counted = -1
+    while counted != (counted := owner.ask("GET", "/v1/usage").json()["used"]):
+        time.sleep(0.5)
+    return counted
+
+
+def _check_count(counted: int, admissions: list[load.Load]) -> None:
     """Each round leaves up to one request per connection whose answer was not waited for, and which counts too."""
-    used = owner.ask("GET", "/v1/usage").json()["used"]
     answered = sum(each.answers for each in admissions)
-    if not answered <= used <= answered + len(admissions) * load.CONNECTIONS:
-        raise RuntimeError(f"{answered} answers, but {used} messages counted")
-
-
-def _result(admissions: list[load.Load], noops: list[load.Load]) -> Result:
-    refused = sum(each.refused for each in (*admissions, *noops))
-    if refused:
-        raise RuntimeError(f"{refused} answers were not 2xx")
-    rates = [statistics.median(each.per_second for each in rounds) for rounds in (admissions, noops)]
-    return Result(
-        name=NAME,
-        value=round(rates[0] / rates[1], 3),
-        unit="of its requests/s",
-        against="the same request without the count",
-        detail={
-            "admissions_per_second": [round(each.per_second) for each in admissions],
-            "noops_per_second": [round(each.per_second) for each in noops],
-            "admissions_p50_p99_ms": [(each.p50_ms, each.p99_ms) for each in admissions],
-            "noops_p50_p99_ms": [(each.p50_ms, each.p99_ms) for each in noops],
-        },
-    )
+    if not answered <= counted <= answered + len(admissions) * load.CONNECTIONS:
+        raise RuntimeError(f"{answered} answers, but {counted} messages counted")

@@ -9,10 +9,13 @@ appends and commits, once for each message. Its event has the same three members
 tally and no hash.
 
 The library has its fastest settings that keep what it promises: psycopg in C, a connection for each thread that is
-kept open and not tried before use, no cipher, no compression, no snapshots. It is measured with and without its
-functions in the database, with one thread and with four, and the fastest of these is what the engine is held against;
-with more threads than orgs, each thread has an org of its own. The engine has one thread. A commit waits for the disk
-on both sides.
+kept open and not tried before use, no cipher, no compression, no snapshots. It is measured with one thread and with
+four, and the faster of these is what the engine is held against; with more threads than orgs, each thread has an org
+of its own. The engine has one thread. A commit waits for the disk on both sides.
+
+The library's functions in the database are measured too and shown in the detail, but nothing is held against them: by
+version 9.5.6 they leave out the lock of the table, without which a reader of its log can miss events. That lock is
+what its default costs, and the sequencer is what ours costs instead.
 
 Measured on one org and on 64 in turn; the figure is the worse of the two ratios. Every answer must be an admission,
 and at the end each database must hold one event for each message.
@@ -77,7 +80,7 @@ def _measure(orgs: int, engine: "Engine", libraries: list[Any]) -> dict[str, Any
         for side in (engine, *libraries):
             rates[side.name].append(_rate(side.work, orgs))
     medians = {name: statistics.median(those[1:]) for name, those in rates.items()}  # the first round warmed up
-    best = max((side.name for side in libraries), key=medians.__getitem__)
+    best = max((side.name for side in libraries if not side.functions), key=medians.__getitem__)
     return {
         "orgs": orgs,
         "ratio": round(medians[engine.name] / medians[best], 2),

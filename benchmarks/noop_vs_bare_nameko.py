@@ -6,20 +6,17 @@ One process each, the same load, turn by turn in one run. The API secret is veri
 once in 30 seconds.
 """
 
-import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load, servers
+from benchmarks import load, servers, turns
 from benchmarks.results import Result
 
 NAME = "noop_vs_bare_nameko"
 
-ROUNDS = 5
-ROUND_SECONDS = 2.0
 BODY = '{"bot_id": "bot_01m82kped67c6q1ct3db3gtb4j"}'
 BARE_ANSWER = '{"id": "msg_01m82kped67c6q1ct3db3gtb4j"}'
 
@@ -33,30 +30,16 @@ def run() -> list[Result]:
         stack.callback(broker.stop)
         token = api_secret.generate("test")
         requests = {role: _start(role, token, broker.uri, stack) for role in ("bare", "gateway")}
-        loads: dict[str, list[load.Load]] = {role: [] for role in requests}
-        for _ in range(1 + ROUNDS):
-            for role, request in requests.items():
-                loads[role].append(load.run(request, seconds=ROUND_SECONDS))
-    return [_result(**{role: rounds[1:] for role, rounds in loads.items()})]  # the first round warmed up
-
-
-def _result(*, bare: list[load.Load], gateway: list[load.Load]) -> Result:
-    refused = sum(each.refused for each in (*bare, *gateway))
-    if refused:
-        raise RuntimeError(f"{refused} answers were not 2xx")
-    bare_rate, gateway_rate = (statistics.median(each.per_second for each in rounds) for rounds in (bare, gateway))
-    return Result(
-        name=NAME,
-        value=round(gateway_rate / bare_rate, 3),
-        unit="of its requests/s",
-        against="an empty HTTP handler of nameko",
-        detail={
-            "gateway_per_second": [round(each.per_second) for each in gateway],
-            "bare_per_second": [round(each.per_second) for each in bare],
-            "gateway_p50_p99_ms": [(each.p50_ms, each.p99_ms) for each in gateway],
-            "bare_p50_p99_ms": [(each.p50_ms, each.p99_ms) for each in bare],
-        },
-    )
+        loads = turns.take(requests)
+    return [
+        Result(
+            name=NAME,
+            value=round(turns.ratio(loads, "gateway", "bare"), 3),
+            unit="of its requests/s",
+            against="an empty HTTP handler of nameko",
+            detail=turns.detail(loads),
+        )
+    ]
 
 
 def _start(role: str, token: str, amqp_uri: str, stack: ExitStack) -> load.Request:

@@ -144,6 +144,11 @@ def read_clock(session: Session) -> datetime:
     return set_now(session, session.scalars(text("SELECT clock_timestamp()")).one())
 
 
+def commit_with_next(session: Session) -> None:
+    """Save a journey: the next statement is the last of this transaction, and takes COMMIT along."""
+    dialect.end_with_next(session.connection().connection)
+
+
 @contextmanager
 def unavailable_when_away() -> Iterator[None]:
     """

@@ -24,10 +24,12 @@ class Connection(psycopg2.extensions.connection):
 
     :ivar beginning: how a transaction begins on it; empty: by itself each statement is one
     :ivar prologue: what goes to the server in front of the next statement
+    :ivar epilogue: and what goes behind it
     """
 
     beginning = "BEGIN; "
     prologue = ""
+    epilogue = ""
 
     def is_silent(self) -> bool:
         """Whether nothing has come of itself: the server says goodbye before it goes, and its system after it."""
@@ -95,8 +97,9 @@ class Dialect(standard.PGDialect_psycopg2):
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:  # noqa: ARG002
         connection = cursor.connection
-        if connection.prologue and not cursor.name:
-            statement, connection.prologue = connection.prologue + statement, ""
+        if not cursor.name:
+            statement = f"{connection.prologue}{statement}{connection.epilogue}"
+            connection.prologue = connection.epilogue = ""
         cursor.execute(statement, parameters)
 
     def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:  # noqa: ARG002
@@ -113,6 +116,14 @@ def begin_with(dbapi_connection: Any, statement: str) -> None:
     _bare(dbapi_connection).prologue += f"{statement}; "
 
 
+def end_with_next(dbapi_connection: Any) -> None:
+    """
+    Let COMMIT travel with the next statement, which must be the last and one that nobody wants rows of: what came
+    after it would be no part of the transaction.
+    """
+    _bare(dbapi_connection).epilogue = "; COMMIT"
+
+
 def _bare(dbapi_connection: Any) -> Connection:
     """Without the pool's wrapper."""
     bare: Connection = getattr(dbapi_connection, "dbapi_connection", dbapi_connection)
@@ -127,8 +138,8 @@ def _send_prologue(connection: Connection) -> None:
 
 
 def _end(connection: Connection, how: str) -> None:
-    """A transaction in which nothing was said never began."""
-    connection.prologue = ""
+    """One in which nothing was said never began, and one whose last statement took COMMIT along is over."""
+    connection.prologue = connection.epilogue = ""
     if connection.in_transaction():
         with connection.cursor() as cursor:
             cursor.execute(how)

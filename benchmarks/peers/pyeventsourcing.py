@@ -47,6 +47,7 @@ class Library:
         self.name = f"{threads} thread{'s' * (threads > 1)}{', functions in the database' * functions}"
         self.url = postgres.create_database(f"library_{threads}{'_functions' * functions}")
         self.application = _application(self.url, functions, threads)
+        self.functions = functions
         self.limit = limit
         self.ledgers: list[list[Ledger]] = [[] for _ in range(threads)]
         self.numbers = itertools.count()

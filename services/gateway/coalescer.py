@@ -1,6 +1,10 @@
 """
 Many requests, few calls: while one or two batches are under way, those who ask meanwhile travel together in the next.
 
+Two batches of like size keep both ends at work: one is being counted while the answers of the other are told. Left to
+themselves they drift apart, until all travel in one and each end waits for the other. So a batch takes no more than
+half of all who are under way or waiting, and a second one sets out when it is worth it, or nobody may wait longer.
+
 Knows neither HTTP nor quota: an item is a JSON object with an `id`, and `send` takes a list of them.
 """
 
@@ -10,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventlet import spawn_after
 from eventlet.greenpool import GreenPool
 
 from services.gateway.tickets import Ticket, Tickets
@@ -20,6 +25,9 @@ log = logs.logger(__name__)
 Item = dict[str, Any]
 Result = dict[str, Any] | errors.ServiceError
 Send = Callable[[list[Item], float], list[Result]]
+
+UNDIVIDED = 16  # so many travel together even if they are all there are
+PATIENCE_SECONDS = 0.02  # with the batch under way, which may be lost
 
 
 @dataclass(eq=False)
@@ -42,6 +50,8 @@ class Coalescer:
         self._max_waiting = max_waiting
         self._waiting: deque[_Passenger] = deque()
         self._carriers = GreenPool(max_in_flight)
+        self._under_way = 0  # items
+        self._bell: Any = None  # rings when those who wait have waited long enough
         self._tickets = Tickets()
         self._closed = False
 
@@ -57,8 +67,7 @@ class Coalescer:
             raise _unavailable(item)
         passenger = _Passenger(deadline, item=item)
         self._waiting.append(passenger)
-        if self._carriers.free():
-            self._carriers.spawn_n(self._carry)
+        self._set_out()
         result = self._tickets.wait(passenger)
         if result is None:
             raise _unavailable(item)
@@ -75,20 +84,47 @@ class Coalescer:
     def close(self) -> None:
         """Accept nothing more, and return when everybody has an answer."""
         self._closed = True
+        self._ring()
         self._carriers.waitall()
 
+    def _set_out(self) -> None:
+        if self._carriers.free() == 0:
+            return
+        if self._is_worth_it():
+            self._carriers.spawn_n(self._carry)
+        elif self._bell is None:
+            self._bell = spawn_after(PATIENCE_SECONDS, self._ring)
+
+    def _is_worth_it(self) -> bool:
+        """At once if nothing is under way, else if a batch would have half as many as that; in the end, always."""
+        return self._closed or len(self._waiting) * 2 >= self._under_way
+
+    def _ring(self) -> None:
+        self._bell = None
+        if self._waiting and self._carriers.free():
+            self._carriers.spawn_n(self._carry)
+
     def _carry(self) -> None:
-        """Carry batches until nobody waits."""
+        """Carry a batch, and others as long as it is worth it."""
         while self._waiting:
             batch = self._next_batch()
             if batch:
-                self._deliver(batch, self._results(batch))
+                self._under_way += len(batch)
+                results = self._results(batch)
+                self._under_way -= len(batch)
+                self._deliver(batch, results)
+            if not self._is_worth_it():
+                break
+        if self._waiting and self._bell is None:
+            self._bell = spawn_after(PATIENCE_SECONDS, self._ring)
 
     def _next_batch(self) -> list[_Passenger]:
         """The next who still wait for an answer: whose deadline has passed has got one."""
         now = time.time()
+        half = (len(self._waiting) + self._under_way + 1) // 2
+        most = min(self._max_batch, max(UNDIVIDED, half))
         batch: list[_Passenger] = []
-        while self._waiting and len(batch) < self._max_batch:
+        while self._waiting and len(batch) < most:
             passenger = self._waiting.popleft()
             if passenger.deadline > now:
                 batch.append(passenger)

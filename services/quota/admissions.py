@@ -65,27 +65,26 @@ def admit(session: Session, items: Sequence[Item], *, waits: bool = True) -> Dec
     """
     if not items:
         return Decided(answers=[], admitted=0)
-    org_ids = {item.org_id for item in items}
-    pages = boundary.open_pages(session, org_ids, skip_locked=not waits)
-    locked = set() if waits else boundary.known(session, org_ids - pages.keys())
-    hindrances = _hindrances(session, items)
+    pages, hindrances = _look(session, items, waits=waits)
+    missing = {item.org_id for item in items} - pages.keys()
+    locked = set() if waits else boundary.known(session, missing)
     known: dict[tuple[str, str], Any] = _known(session, items, hindrances)
     admitted: list[Message] = []
     answers: list[Answer | None] = []
     for index, item in enumerate(items):
-        if item.org_id in locked:
+        message, hindrance = known.get(item.key), hindrances.get(index, RUNS)
+        if message is None and item.org_id in locked and hindrance.reasons is not None:
             answers.append(None)
             continue
         try:
-            message = known.get(item.key)
             if message is None:
-                message = _admit_one(session, pages.get(item.org_id), item, hindrances.get(index, RUNS))
+                message = _admit_one(session, pages.get(item.org_id), item, hindrance)
                 known[item.key] = message
                 admitted.append(message)
             answers.append(_same(message, item))
         except errors.ServiceError as refusal:
             answers.append(refusal)
-    boundary.write(session, pages.values(), messages=[vars(message) for message in admitted])
+    boundary.write(session, pages.values(), messages=[vars(message) for message in admitted], last=True)
     return Decided(answers=answers, admitted=len(admitted))
 
 
@@ -106,11 +105,11 @@ RUNS = Hindrance(is_known=False, reasons=[])
 
 def _admit_one(session: Session, page: boundary.Page | None, item: Item, hindrance: Hindrance) -> Message:
     if page is None:
-        raise erasing.absent(session, item.org_id)
+        raise _why_absent(session, item)
     if page.month.subscription_version == 0:
         raise boundary.not_ready()
     if hindrance.reasons is None:
-        raise errors.NotFound("unknown_bot", "There is no such bot.")
+        raise _no_such_bot()
     if hindrance.reasons:
         reasons = sorted(hindrance.reasons)
         raise errors.Conflict("bot_paused", "This bot is paused.", {"pause_reasons": reasons})
@@ -137,6 +136,16 @@ def _admit_one(session: Session, page: boundary.Page | None, item: Item, hindran
     )
 
 
+def _why_absent(session: Session, item: Item) -> errors.ServiceError:
+    if boundary.known(session, [item.org_id]):
+        return _no_such_bot()
+    return erasing.absent(session, item.org_id)
+
+
+def _no_such_bot() -> errors.NotFound:
+    return errors.NotFound("unknown_bot", "There is no such bot.")
+
+
 def _same(message: Any, item: Item) -> dict[str, Any]:
     if message.bot_id != item.bot_id:
         raise errors.Conflict("message_id_reused", "This message id was used before for another bot.")
@@ -145,23 +154,51 @@ def _same(message: Any, item: Item) -> dict[str, Any]:
     return projections.admission(message)
 
 
-# Only what is out of the ordinary comes back. Joined and not `IN`: a list of keys is compared one by one where a join
-# looks each up in the index.
-_HINDRANCES = text("""
-SELECT asked.place - 1, messages.message_id IS NOT NULL, bots.reasons
-FROM unnest(CAST(:org_ids AS text[]), CAST(:message_ids AS text[]), CAST(:bot_ids AS text[]))
-    WITH ORDINALITY AS asked (org_id, message_id, bot_id, place)
-LEFT JOIN messages ON (messages.org_id, messages.message_id) = (asked.org_id, asked.message_id)
-LEFT JOIN bots ON (bots.org_id, bots.bot_id) = (asked.org_id, asked.bot_id)
-WHERE messages.message_id IS NOT NULL OR bots.bot_id IS NULL OR bots.reasons <> '[]'
-""")
+# One journey for both. The first statement takes the locks; only the second, whose view of the database begins behind
+# them, can tell which messages those who held them before have counted. An org whose bots none of the messages names
+# is not locked: bad input leaves no trace in the database, not even that of a lock.
+#
+# Of the messages only what is out of the ordinary comes back. Each is looked up in the index by a query of its own:
+# as a join the planner would read a whole table wherever it believes that to be short.
+_ORGS = """
+FROM orgs WHERE org_id = ANY (CAST(:org_ids AS text[])) AND EXISTS (
+    SELECT FROM bots WHERE bots.org_id = orgs.org_id AND bots.bot_id = ANY (CAST(:bot_ids AS text[]))
+) ORDER BY org_id FOR UPDATE {how}
+"""
+_COLUMNS = [column.name for column in models.Org.__table__.columns]
+_LOOK = f"""
+SELECT {_ORGS};
+WITH locked AS MATERIALIZED (SELECT * {_ORGS})
+SELECT {", ".join(_COLUMNS)}, clock_timestamp() AS locked_at,
+    NULL::bigint AS place, NULL::boolean AS is_known, NULL::jsonb AS reasons
+FROM locked
+UNION ALL
+SELECT {", ".join("NULL" for _ in _COLUMNS)}, NULL, place - 1, is_known, reasons
+FROM (
+    SELECT place,
+        (SELECT true FROM messages
+            WHERE messages.org_id = asked.org_id AND messages.message_id = asked.message_id LIMIT 1) AS is_known,
+        (SELECT reasons FROM bots
+            WHERE bots.org_id = asked.org_id AND bots.bot_id = asked.bot_id LIMIT 1) AS reasons
+    FROM unnest(CAST(:org_ids AS text[]), CAST(:message_ids AS text[]), CAST(:bot_ids AS text[]))
+        WITH ORDINALITY AS asked (org_id, message_id, bot_id, place)
+    OFFSET 0
+) AS looked_up
+WHERE is_known OR reasons IS NULL OR reasons <> '[]'
+"""
+_LOOK_AND_WAIT = text(_LOOK.format(how=""))
+_LOOK_AT_THE_FREE = text(_LOOK.format(how="SKIP LOCKED"))
 
 
-def _hindrances(session: Session, items: Sequence[Item]) -> dict[int, Hindrance]:
-    """By the item's index, of those that have one."""
+def _look(
+    session: Session, items: Sequence[Item], *, waits: bool
+) -> tuple[dict[str, boundary.Page], dict[int, Hindrance]]:
+    """Lock the orgs. And what is in the way of the items that have something, by their index."""
     org_ids, message_ids, bot_ids = (bulk.text_array(column) for column in zip(*items, strict=True))
     asked = {"org_ids": org_ids, "message_ids": message_ids, "bot_ids": bot_ids}
-    return {index: Hindrance(is_known, reasons) for index, is_known, reasons in session.execute(_HINDRANCES, asked)}
+    rows = session.execute(_LOOK_AND_WAIT if waits else _LOOK_AT_THE_FREE, asked).all()
+    pages = boundary.pages_of(session, [row for row in rows if row.place is None])
+    return pages, {row.place: Hindrance(bool(row.is_known), row.reasons) for row in rows if row.place is not None}
 
 
 def _known(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, Text
 
 from services.quota import credits, ledger, models, projections, tally
-from services.quota.events import CATALOGUE, LEDGER, PeriodOpened
+from services.quota.events import CATALOGUE, LEDGER, MessageRecorded, PeriodOpened
 from shared import bulk, clock, database, errors, events, store, tables
 
 
@@ -53,10 +53,18 @@ def open_pages(session: Session, org_ids: Collection[str], *, skip_locked: bool 
     :param skip_locked: leave out the orgs that somebody holds, instead of waiting for them
     """
     lock = _LOCK_FREE if skip_locked else _LOCK
-    rows = session.execute(lock, {"org_ids": sorted(org_ids)}).all()
-    if not rows:
+    return pages_of(session, session.execute(lock, {"org_ids": sorted(org_ids)}).all())
+
+
+def pages_of(session: Session, locked: Sequence[Any]) -> dict[str, Page]:
+    """
+    Orgs as whoever locked them read them.
+
+    :param locked: all columns of their rows, and in `locked_at` the database's clock behind each lock
+    """
+    if not locked:
         return {}
-    return _up_to(database.set_now(session, max(row.locked_at for row in rows)), rows)
+    return _up_to(database.set_now(session, max(row.locked_at for row in locked)), locked)
 
 
 def known(session: Session, org_ids: Collection[str]) -> set[str]:
@@ -120,11 +128,12 @@ _NEW = {
 }
 
 
-def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) -> None:
+def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = (), last: bool = False) -> None:
     """
     Store what was decided: in one round trip, however many orgs, and the rare notices in two more.
 
     :param messages: those that were admitted; each stands in a ledger of the pages
+    :param last: whether the caller writes nothing after it: then COMMIT travels along where there is nothing rare
     """
     changed = [page for page in pages if page.facts]
     if not changed:
@@ -143,6 +152,8 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = ()) 
         bulk.insert(models.Message, messages),
         tally.days(added),
     ]
+    if last and not notices and all(isinstance(fact, MessageRecorded) for fact in facts):
+        database.commit_with_next(session)
     store.insert_events(session, [*recorded, *notices], CATALOGUE, along=along)
     tally.months(session, added)
     for page in changed:
