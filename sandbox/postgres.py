@@ -21,7 +21,7 @@ SETTINGS = {
     "unix_socket_directories": "",  # a socket's path may have 107 characters, and a clone may lie deeper
     "max_connections": "200",
     "shared_buffers": "64MB",
-    "max_wal_size": "1GB",  # a checkpoint makes every page that is written next go to the log whole
+    "max_wal_size": "256MB",
     "fsync": "on",
     "timezone": "UTC",
     "track_commit_timestamp": "on",  # tells when a row became visible, for `make bench`

@@ -57,7 +57,7 @@ class TestOpenapi:
 # What looks at an org where quota has it, and finds that it was erased.
 OF_QUOTA = {
     *(("GET", "/v1/usage"), ("GET", "/v1/usage/daily"), ("GET", "/v1/usage/statement")),
-    *(("GET", "/v1/credits"), ("GET", "/v1/bots")),
+    *(("GET", "/v1/credits"), ("GET", "/v1/bots"), ("POST", "/v1/messages")),
 }
 
 
