@@ -175,6 +175,7 @@ class TestProjections:
         assert org.owner.ask("POST", f"/v1/bots/{org.bot_id}/pause").status_code == 200
         secret = org.owner.ask("POST", "/v1/secrets", {"name": "short-lived"}).json()
         org.owner.ask("DELETE", f"/v1/secrets/{secret['id']}")
+        assert stack.sign_up().send("msg_told").status_code == 201
 
         looked = stack.run("projections", "diff", "accounts", "billing", "secrets", "quota", "--json")
 
