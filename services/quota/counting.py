@@ -35,7 +35,7 @@ class Counting(doors.Service):
         self, items: list[dict[str, Any]], actors: list[dict[str, Any]] | None = None
     ) -> list[dict[str, Any]]:
         """
-        Admit messages, each exactly once whatever is asked twice, in one transaction.
+        Admit messages, each exactly once whatever is asked twice, those of an org together.
 
         :param items: `{"message_id", "bot_id", "org_id"}` each, 256 at most; without `org_id` in the actor's org
         :param actors: those for whom the gateway asks; each of its items has one's place in this list as `actor`, and
