@@ -23,6 +23,10 @@ class Died(Exception):
     """A program ended while it should have started; the text is the end of what it printed."""
 
 
+class NotReady(Died):
+    """A program runs, and was not ready in time: another one beside it would only get in its way."""
+
+
 @dataclass(frozen=True)
 class Process:
     pid: int
@@ -81,10 +85,11 @@ def await_start(
     """
     Wait until a server is ready.
 
-    :raises Died: if it ended, or was not ready in time; with the end of its log
+    :raises Died: if it ended, with the end of its log
+    :raises NotReady: if it was not ready in time, likewise
     """
     if not wait_until(lambda: child.poll() is not None or ready(), timeout_seconds=timeout_seconds):
-        raise Died(f"not ready after {timeout_seconds:.0f} s: {last_lines(log)}")
+        raise NotReady(f"not ready after {timeout_seconds:.0f} s: {last_lines(log)}")
     if child.returncode is not None:
         raise Died(last_lines(log))
 

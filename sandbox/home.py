@@ -89,8 +89,9 @@ class Home:
             chosen = {name: ports.free(wanted=former.get(name)) for name in names}
             try:
                 run(chosen)
-            except children.Died:
-                if attempt == LAUNCHES or all(map(ports.is_free, chosen.values())):
+            except children.Died as fault:
+                slow = isinstance(fault, children.NotReady)
+                if slow or attempt == LAUNCHES or all(map(ports.is_free, chosen.values())):
                     raise
             else:
                 break

@@ -16,7 +16,16 @@ from shared import context, errors, outbox, revisions, store, tables
 from tests.quota.conftest import GATEWAY, OWNER, for_gateway
 
 RUNTIME = context.Actor(kind="service", id="runtime")
+BUSY = "service_unavailable"
 LEDGER = store.Aggregate(catalogue=CATALOGUE, initial=ledger.Month(), evolve=ledger.evolve)
+
+
+def until_decided(doors, bot_id, ids):
+    """Ask again, as the API says, for what was not counted because somebody else held on to the org."""
+    answers = dict(zip(ids, doors.send(bot_id, *ids), strict=True))
+    while undecided := [id for id, code in zip(ids, codes(answers.values()), strict=True) if code == BUSY]:
+        answers |= zip(undecided, doors.send(bot_id, *undecided), strict=True)
+    return list(answers.values())
 
 
 def codes(answers):
@@ -159,7 +168,7 @@ class TestAdmitMessages:
             answers = []
             for batch in range(0, 1000, 16 * 8):
                 ids = [f"msg_{number}" for number in range(batch + thread, min(batch + 16 * 8, 1000), 16)]
-                answers += doors.send(bot_id, *ids)
+                answers += until_decided(doors, bot_id, ids)
             return answers
 
         with ThreadPoolExecutor(16) as pool:

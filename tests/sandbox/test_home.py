@@ -1,9 +1,10 @@
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
-from sandbox import home
+from sandbox import children, home
 
 
 class TestOpen:
@@ -49,3 +50,31 @@ class TestSecret:
         home.Home(tmp_path).secret("password")
 
         assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
+
+
+class TestLaunch:
+    def test_tries_again_when_somebody_was_faster_with_a_port(self, tmp_path: Path):
+        taken = []
+
+        def run(chosen: dict[str, int]) -> None:
+            if not taken:
+                taken.append(socket.create_server(("127.0.0.1", chosen["server"])))
+                raise children.Died("address in use")
+
+        ports = home.Home(tmp_path).launch(("server",), run)
+
+        with taken[0]:
+            assert ports["server"] != taken[0].getsockname()[1]
+
+    def test_starts_nothing_beside_a_server_that_is_slow(self, tmp_path: Path):
+        started = []
+
+        def run(chosen: dict[str, int]) -> None:
+            started.append(socket.create_server(("127.0.0.1", chosen["server"])))
+            raise children.NotReady("recovery takes its time")
+
+        with pytest.raises(children.NotReady):
+            home.Home(tmp_path).launch(("server",), run)
+
+        assert len(started) == 1
+        started[0].close()
