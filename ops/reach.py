@@ -23,7 +23,8 @@ def environment(services: Iterable[str] = processes.SERVICES) -> dict[str, str]:
 
     :raises BadConfiguration: if there is none, naming all that is missing where some of it is given
     """
-    return _environment_with([f"{name.upper()}_DATABASE_URL" for name in services])
+    wanted = set(services)
+    return _environment_with([f"{name.upper()}_DATABASE_URL" for name in processes.SERVICES if name in wanted])
 
 
 def amqp_uri() -> str:

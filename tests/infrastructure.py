@@ -18,6 +18,7 @@ from sandbox import binaries, clean, infrastructure
 from sandbox.postgres import PostgresServer
 from sandbox.rabbitmq import RabbitmqServer
 from shared import clock, context, database, migrate
+from tests.emptied import Databases
 
 VHOSTS_AT_ONCE = 8
 
@@ -92,21 +93,26 @@ def service_template(postgres: PostgresServer) -> Callable[[str], str]:
     return migrated
 
 
+@pytest.fixture(scope="session")
+def emptied(postgres: PostgresServer, new_database: NewDatabase, service_template: Callable[[str], str]) -> Databases:
+    """Databases of the services, used by one test after the other."""
+    return Databases(postgres, lambda service: new_database(template=service_template(service)))
+
+
 @pytest.fixture
-def open_database(
-    new_database: NewDatabase, service_template: Callable[[str], str], tmp_path: Path
-) -> Iterator[Callable[[str], database.Database]]:
+def open_database(emptied: Databases, tmp_path: Path) -> Iterator[Callable[[str], database.Database]]:
     """Call it for a service's own database, migrated and empty, with a test clock of the test's own."""
-    opened: list[database.Database] = []
+    opened: list[tuple[str, database.Database]] = []
 
     def create(service: str) -> database.Database:
-        url = new_database(template=service_template(service))
-        opened.append(database.Database(url, clock.Clock(tmp_path / "clock.json")))
-        return opened[-1]
+        home = database.Database(emptied.take(service), clock.Clock(tmp_path / "clock.json"))
+        opened.append((service, home))
+        return home
 
     yield create
-    for home in opened:
+    for service, home in opened:
         home.close()
+        emptied.give_back(service, home.url)
 
 
 @pytest.fixture

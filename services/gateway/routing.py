@@ -36,6 +36,7 @@ JSON = description.JSON
 
 View = Callable[..., Any]
 
+PROBLEM = schemas.Problem()
 USUAL_ACCEPT = {None, "", "*/*"}
 TAGGED = {200, 201}
 CHARSETS = {"utf-8", "utf8"}
@@ -128,14 +129,12 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
             documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(
                 documented
             )
+        # As `alt_response` notes them; it would copy all that was noted before, for each of a dozen refusals.
+        responses = documented._apidoc["response"]["responses"]
         for status, codes in description.codes_by_status(operation.all_refusals).items():
-            documented = self.alt_response(
-                status,
-                schema=schemas.Problem,
-                content_type=problems.MEDIA_TYPE,
-                description=", ".join(codes),
-                headers=description.refusal_headers(status),
-            )(documented)
+            refused = {"schema": PROBLEM, "description": ", ".join(codes), "content_type": problems.MEDIA_TYPE}
+            headers = description.refusal_headers(status)
+            responses.setdefault(status, []).append({**refused, "headers": headers} if headers else refused)
         arguments = documented._apidoc.setdefault("arguments", {})
         arguments["parameters"] = [*arguments.get("parameters", []), *description.parameters(operation)]
         return documented

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import argon2
 import pytest
 from aiosmtpd.controller import Controller
 
 from sandbox import mail, ports
 from services import access
-from services.accounts import service, tokens, worker
+from services.accounts import passwords, service, tokens, worker
 from services.accounts.settings import Settings
 from shared import context, database, doors, jobs
 
@@ -95,7 +96,15 @@ def smtp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 
 
 @pytest.fixture
-def accounts(open_database: Callable[[str], database.Database], smtp_server: tuple[str, Path]) -> Accounts:
+def light_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """argon2id as it is, with little work; `test_passwords` and the stack's tests have the whole of it."""
+    monkeypatch.setattr(passwords, "_hasher", argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
+
+
+@pytest.fixture
+def accounts(
+    open_database: Callable[[str], database.Database], smtp_server: tuple[str, Path], light_hashes: None
+) -> Accounts:
     home = open_database("accounts")
     home.clock.set(frozen_at=datetime(2026, 11, 22, 12, tzinfo=UTC))
     smtp_url, folder = smtp_server
