@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared import errors, serve
+from shared import errors, hub, serve
 from shared.rpc_client import BlockingClient
 from tests.shared.rpc_processes import Process, Start, eventually, processes
 
@@ -79,6 +79,7 @@ class TestServe:
         started = time.monotonic()
         for process in hanging.values():
             process.terminate()
+        time.sleep(hub.STUCK_SECONDS - 1)
         eventually(lambda: hanging["block"].health("/livez") == 503)
         assert hanging["block"].health("/readyz") == 503
         assert (hanging["wait"].health("/livez"), hanging["wait"].health("/readyz")) == (200, 503)
