@@ -323,7 +323,15 @@ class TestWords:
 
     @pytest.mark.parametrize(
         "cents, currency, written",
-        [(1900, "usd", "$19"), (123456, "usd", "$1,234.56"), (-50, "eur", "-€0.50"), (0, "chf", "0 CHF")],
+        [
+            (1900, "usd", "$19"),
+            (123456, "usd", "$1,234.56"),
+            (-50, "eur", "-€0.50"),
+            (0, "chf", "0 CHF"),
+            (1900, "jpy", "1,900 JPY"),
+            (1900, "kwd", "1.900 KWD"),
+            (2**53 + 1, "usd", "$90,071,992,547,409.93"),
+        ],
     )
     def test_write_money(self, cents, currency, written):
         assert words.money(cents, currency) == written

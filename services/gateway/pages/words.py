@@ -6,6 +6,12 @@ from typing import Any
 from shared import clock
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£"}
+# The smallest unit is a hundredth but in these. Source: Stripe's page "Supported currencies".
+OTHER_DECIMALS = {
+    0: ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"),
+    3: ("bhd", "jod", "kwd", "omr", "tnd"),
+}
+DECIMALS = {currency: decimals for decimals, currencies in OTHER_DECIMALS.items() for currency in currencies}
 
 SCOPES = {
     "bots:read": "See the bots and their state",
@@ -59,7 +65,10 @@ def month(period: str) -> str:
 
 
 def money(cents: int, currency: str) -> str:
-    amount = f"{abs(cents) / 100:,.2f}".removesuffix(".00")
+    """:param cents: in the currency's smallest unit, as Stripe counts: 500 is $5, and ¥500"""
+    decimals = DECIMALS.get(currency, 2)
+    whole, part = divmod(abs(cents), 10**decimals)
+    amount = f"{whole:,}.{part:0{decimals}}" if part else f"{whole:,}"
     sign = "-" if cents < 0 else ""
     symbol = SYMBOLS.get(currency)
     return f"{sign}{symbol}{amount}" if symbol else f"{sign}{amount} {currency.upper()}"
