@@ -10,7 +10,20 @@ from typing import Any
 
 import click
 
-from ops.commands import broker, deadletters, events, health, jobs, parked, projections, quota, replay, sandbox
+from ops.commands import (
+    billing,
+    broker,
+    deadletters,
+    events,
+    health,
+    jobs,
+    parked,
+    projections,
+    quota,
+    replay,
+    sandbox,
+    stripe,
+)
 from ops.commands.options import SERVICES
 
 
@@ -102,7 +115,9 @@ for command in (
     projections.projections,
     deadletters.deadletters,
     jobs.jobs,
+    billing.billing,
     quota.quota,
+    stripe.stripe,
     events.events,
     sandbox.clock,
     sandbox.mail,

@@ -66,16 +66,17 @@ def serve(names: tuple[str, ...]) -> int:
         )
         for name in names
     }
-    classes = [import_module(f"services.{name}.service").SERVICE for name in names]
+    classes = {name: import_module(f"services.{name}.service").SERVICE for name in names}
     databases = {name: house.database for name, house in houses.items()}
     _open_green_health(common, f"serve {' '.join(names)}", readiness.of_databases(_looking(databases)))
     at_work = presence.Presence(
         f"serve {' '.join(names)}",
         databases,
-        lambda _service: [] if nameko_serve.ready() else ["RabbitMQ"],
+        lambda name: [*([] if nameko_serve.ready() else ["RabbitMQ"]), *classes[name].misses(settings[name])],
     )
     at_work.start()
-    return nameko_serve.serve(classes, amqp_uri=common.amqp_uri, config={"houses": houses}, on_stop=at_work.stop)
+    services = list(classes.values())
+    return nameko_serve.serve(services, amqp_uri=common.amqp_uri, config={"houses": houses}, on_stop=at_work.stop)
 
 
 def serve_gateway() -> int:

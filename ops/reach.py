@@ -33,6 +33,11 @@ def amqp_uri() -> str:
     return uri
 
 
+def environment_of_one(setting: str) -> dict[str, str]:
+    """As `environment`, for who needs this setting and none of a database."""
+    return _environment_with([setting])
+
+
 def service_settings(name: str) -> Any:
     return config.load(import_module(f"services.{name}.settings").Settings, environment([name]))
 

@@ -55,6 +55,11 @@ class Service:
     def actor(self) -> context.Actor:
         return context.current().actor
 
+    @staticmethod
+    def misses(_settings: Any) -> list[str]:
+        """What the service needs outside and finds away at the moment, beside its database and RabbitMQ."""
+        return []
+
     @rpc.door
     def read_log(self, after: int, hash: str, limit: int) -> dict[str, Any]:
         """

@@ -80,6 +80,18 @@ ADMISSION_SECONDS = Histogram(
     "chatness_admission_batch_seconds", "How long a batch took, its commit included", buckets=SECONDS
 )
 
+# Billing's, in `serve` and `worker`.
+STRIPE_CALLS = Counter(
+    "chatness_stripe_calls_total",
+    "Tries of a call to Stripe: `answered`, `refused` (4xx), `throttled` (429), `failed` (5xx), `lost` (no answer); "
+    "`not_asked`: refused here, because too many failed or are under way",
+    ["outcome"],
+)
+STRIPE_SECONDS = Histogram("chatness_stripe_call_seconds", "How long a try of a call to Stripe took", buckets=SECONDS)
+STRIPE_REFUSED = Gauge(
+    "chatness_stripe_refused", "1 while so many calls to Stripe have failed that none is made; else 0"
+)
+
 # The workers'. What they count while they work:
 PUBLISHED = Counter("chatness_events_published_total", "Events that RabbitMQ has confirmed", ["service"])
 APPLIED = Counter(
@@ -185,6 +197,13 @@ def calling(method: str) -> Iterator[None]:
     finally:
         child(RPC_CALLS, method, outcome_of(fault)).inc()
         child(RPC_CALL_SECONDS, method).observe(time.monotonic() - started)
+
+
+def stripe_called(outcome: str, seconds: float | None = None) -> None:
+    """:param seconds: None if nothing was sent"""
+    child(STRIPE_CALLS, outcome).inc()
+    if seconds is not None:
+        STRIPE_SECONDS.observe(seconds)
 
 
 def expect_rpc(method: str) -> None:

@@ -33,12 +33,17 @@ class Timer:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What one service's worker does beside publishing."""
+    """
+    What one service's worker does beside publishing.
+
+    :param misses: names what it needs outside and finds away at the moment, beside databases and RabbitMQ
+    """
 
     service: str
     hears: Sequence[inbox.Hears] = ()
     jobs: "Mapping[str, jobs.Do]" = field(default_factory=dict)
     timers: Sequence[Timer] = ()
+    misses: Callable[[], list[str]] = list
 
 
 class Worker:
@@ -80,6 +85,7 @@ class Worker:
     def away(self) -> list[str]:
         """What is not connected at the moment; empty when all is well."""
         missing = [follower.name for follower in self.consumers if not follower.connected.is_set()]
+        missing += self.work.misses()
         return missing if self.sequenced.is_set() else [*missing, f"{self.work.service} publisher"]
 
     def stuck(self) -> list[str]:

@@ -24,7 +24,7 @@ DOMAINS = (
 
 # Who may import a library, by the patterns of their paths. What a library does is then known to be done there.
 LIBRARIES = {
-    "stripe": ("services/billing/stripe_api.py",),
+    "stripe": ("services/billing/stripe_*.py",),
     "pika": ("shared/relay.py", *OUTSIDE),
     "kombu": ("shared/consumer.py", *RPC),
     "amqp": RPC,
@@ -46,7 +46,7 @@ LIBRARIES = {
     "aiosmtpd": ("sandbox/mail.py",),
     "argon2": ("services/accounts/passwords.py",),
     "structlog": ("shared/logs.py",),
-    "requests": ("services/billing/stripe_api.py", *OUTSIDE),
+    "requests": ("services/billing/stripe_transport.py", *OUTSIDE),
     "environs": (),  # settings are read by shared/config.py
 }
 
@@ -71,7 +71,14 @@ DOORS = {
     "os.getenv": (),
     "os.urandom": ("shared/ids.py",),
     "uuid": RPC,
-    "random": ("shared/consumer.py", "shared/doors.py", "shared/parking.py", "shared/rpc/connection.py"),  # jitter
+    # Jitter.
+    "random": (
+        *("shared/consumer.py", "shared/doors.py", "shared/parking.py", "shared/rpc/connection.py"),
+        *("services/billing/reconciling.py", "services/billing/stripe_transport.py"),
+    ),
+    # One way to Stripe, with a circuit breaker in it; see also the test of its clients.
+    "stripe.HTTPClient": ("services/billing/stripe_transport.py",),
+    "stripe.RequestsClient": ("services/billing/stripe_transport.py",),
     "secrets": ("services/gateway/api_secret.py", "services/accounts/tokens.py", "services/accounts/passwords.py"),
 }
 
@@ -152,6 +159,17 @@ def test_clock_chance_and_environment_are_reached_only_through_their_doors(door)
     users = {path for path in INSIDE if any(name == door for name in uses_of(path))}
 
     assert {path for path in users if not matches(path, DOORS[door])} == set()
+
+
+def test_clients_of_stripe_are_made_in_one_place():
+    makers = {
+        path
+        for path in OURS
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "stripe.StripeClient"
+    }
+
+    assert makers == {"services/billing/stripe_calls.py"}
 
 
 @pytest.mark.parametrize("path", [path for path in INSIDE if matches(path, DOMAINS)])

@@ -163,6 +163,14 @@ ALERTS = (
         section="A job was given up",
     ),
     Alert(
+        name="ChatnessStripeAway",
+        expression="max(chatness_stripe_refused) > 0",
+        minutes=5,
+        severity="page",
+        summary="Stripe fails or does not answer: nobody can change a plan",
+        section="Stripe is away",
+    ),
+    Alert(
         name="ChatnessFiguresMissing",
         expression="max by (service, source) (chatness_figures_up) == 0",
         minutes=5,

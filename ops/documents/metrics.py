@@ -44,6 +44,10 @@ SECTIONS: Mapping[str, tuple[str, Sequence[Any]]] = {
         "Counted after the commit, by `serve quota`.",
         (metrics.ADMISSIONS, metrics.ADMISSION_BATCH, metrics.ADMISSION_SECONDS),
     ),
+    "Billing's calls to Stripe": (
+        "By `serve billing` and `worker billing`. A call may have several tries.",
+        (metrics.STRIPE_CALLS, metrics.STRIPE_SECONDS, metrics.STRIPE_REFUSED),
+    ),
     "What a worker has done": (
         "",
         (

@@ -11,6 +11,7 @@ from sandbox.stripe import (
     checkout,
     collection,
     customer_deletion,
+    customer_search,
     customers,
     errors,
     events,
@@ -35,6 +36,7 @@ from sandbox.stripe.state import Object, Store, new_id
 ROUTES = [
     *products.ROUTES,
     *customers.ROUTES,
+    *customer_search.ROUTES,
     *customer_deletion.ROUTES,
     *payment_methods.ROUTES,
     *payments.ROUTES,
@@ -80,11 +82,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """:param lost: the work is done, but its answer gets lost on the way"""
+    """
+    :param lost: the work is done, but its answer gets lost on the way
+    :param headers: beside those that every answer has
+    """
 
     answer: Answer
     replayed: bool = False
     lost: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def answer(machine: Machine, call: Call) -> Outcome:
@@ -123,11 +129,21 @@ def _answer_under_fault(machine: Machine, call: Call) -> Outcome:
     if fault is None:
         return _answer_once(machine, call)
     if fault.kind == "status":
-        raise errors.injected(fault.status)
+        return replace(_failed(machine, call, fault.status), headers=fault.headers)
     if fault.kind == "slow":
         time.sleep(fault.seconds)
         return _answer_once(machine, call)
     return replace(_answer_once(machine, call), lost=True)
+
+
+def _failed(machine: Machine, call: Call, status: int) -> Outcome:
+    """A failure that a test asked for. One within the work is kept under the key, as any first answer is."""
+    given = refused(errors.injected(status), call.request_id)
+    if status == idempotency.KEPT_FAILURE and call.key is not None:
+        with machine.transaction() as store:
+            if idempotency.recall(store, call.key, call.fingerprint) is None:
+                _remembered(store, call, given)
+    return Outcome(given)
 
 
 def _answer_once(machine: Machine, call: Call) -> Outcome:

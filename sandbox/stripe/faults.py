@@ -14,6 +14,8 @@ class Fault:
         connection without an answer; `slow` waits `seconds` before the work
     :param path: only calls whose path begins so
     :param method: only calls of this method, or any
+    :param retry_after: seconds, for the header of that name beside `status`
+    :param should_retry: for the header Stripe-Should-Retry beside `status`, if not what Stripe usually says
     """
 
     kind: Kind
@@ -22,6 +24,13 @@ class Fault:
     seconds: float = 0.0
     path: str = "/v1/"
     method: str | None = None
+    retry_after: int | None = None
+    should_retry: bool | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        found = {"Retry-After": self.retry_after, "Stripe-Should-Retry": self.should_retry}
+        return {name: str(value).lower() for name, value in found.items() if value is not None}
 
 
 @dataclass

@@ -164,7 +164,7 @@ def void_invoice(store: Store, _params: dict[str, Any], invoice_id: str) -> Obje
 
 
 def list_payments(store: Store, params: dict[str, Any]) -> Object:
-    wanted = {"invoice": params["invoice"]} if "invoice" in params else {}
+    wanted = {name: params[name] for name in ("invoice", "status") if name in params}
     found = store.find("invoice_payment", **wanted)
     return listing.page(found, params, "/v1/invoice_payments")
 
@@ -260,6 +260,7 @@ def _confirmation_secret(store: Store, invoice: Object) -> Object | None:
     return {"client_secret": intent["client_secret"], "type": "payment_intent"}
 
 
+_PAYMENTS = {**parameters.LISTING, "invoice": str, "status": ("canceled", "open", "paid")}
 _STATUSES = ("draft", "open", "paid", "uncollectible", "void")
 ROUTES = [
     Route(
@@ -278,7 +279,7 @@ ROUTES = [
     Route("GET", "/v1/invoices/<invoice_id>/lines", list_lines, parameters.LISTING),
     Route("POST", "/v1/invoices/<invoice_id>/finalize", finalize_draft),
     Route("POST", "/v1/invoices/<invoice_id>/void", void_invoice),
-    Route("GET", "/v1/invoice_payments", list_payments, {**parameters.LISTING, "invoice": str}),
+    Route("GET", "/v1/invoice_payments", list_payments, _PAYMENTS),
 ]
 INCLUDABLES: dict[tuple[str, str], listing.Includable] = {
     ("invoice", "payments"): _payments,

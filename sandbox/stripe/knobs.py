@@ -7,7 +7,9 @@ Knobs for tests and demos, JSON over HTTP under /_sandbox/ (no key; the sandbox 
   `wrong_signature_next` (sign so many with a wrong secret), `signature_offset_seconds` (shift the timestamp of the
   signature). What is not named stays. `{"reset": true}` puts all back. `GET` answers the settings and all deliveries.
 - `POST /_sandbox/faults`: `{"kind": "status", "status": 429 or 5xx}`, `{"kind": "drop_after_commit"}` or
-  `{"kind": "slow", "seconds": 2}`; optionally `count` (1), `path` ("/v1/", the beginning of the path) and `method`.
+  `{"kind": "slow", "seconds": 2}`; optionally `count` (1), `path` ("/v1/", the beginning of the path) and `method`,
+  and for a status the headers `retry_after` (seconds) and `should_retry` (bool; a 500 says no by itself). As at
+  Stripe, a 500 is kept under the idempotency key and replayed; 429 and the other 5xx are not.
   `GET` answers what waits, `DELETE` clears it.
 - `POST /_sandbox/events/<id>/resend`: deliver it once more to every endpoint that wants it.
 - `POST /_sandbox/disputes`: `{"charge": "ch_...", "reason": "fraudulent"}`; answers the dispute.
@@ -75,7 +77,10 @@ def _add_faults(knobs: flask.Blueprint, machine: Machine) -> None:
     @knobs.post("/faults")
     def add_fault() -> Object:
         wanted = _checked(
-            {"kind": str, "count": int, "status": int, "seconds": (int, float), "path": str, "method": str}
+            {
+                **{"kind": str, "count": int, "status": int, "seconds": (int, float), "path": str, "method": str},
+                **{"retry_after": int, "should_retry": bool},
+            }
         )
         if wanted.get("kind") not in ("status", "drop_after_commit", "slow"):
             raise errors.invalid("kind is one of status, drop_after_commit and slow", param="kind")

@@ -163,9 +163,18 @@ _CONFIGURATION = {
     "metadata": parameters.METADATA,
 }
 _FEATURES = {
+    "customer_update": {
+        **_ON_OFF,
+        "allowed_updates": [("address", "email", "name", "phone", "shipping", "tax_id")],
+    },
     "invoice_history": _ON_OFF,
     "payment_method_update": _ON_OFF,
     "subscription_cancel": {**_ON_OFF, "mode": ("at_period_end",), "proration_behavior": ("none",)},
+    "subscription_update": {
+        **_ON_OFF,
+        "default_allowed_updates": [("price", "promotion_code", "quantity")],
+        "proration_behavior": ("always_invoice", "create_prorations", "none"),
+    },
 }
 ROUTES = [
     Route(

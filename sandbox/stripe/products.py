@@ -91,7 +91,7 @@ def update_price(store: Store, params: dict[str, Any], price_id: str) -> Object:
     after = dict(before)
     _take_lookup_key(store, after, params)
     _with(after, params, "active", "nickname")
-    return events.changed(store, "price.updated", before, after)
+    return _changed(store, before, after)
 
 
 def subscribable(store: Store, price_id: str, param: str) -> Object:
@@ -192,8 +192,20 @@ def _take_lookup_key(store: Store, price: Object, params: dict[str, Any]) -> Non
         if not params.get("transfer_lookup_key"):
             message = f"A price (`{other['id']}`) already uses that lookup key."
             raise errors.invalid(message, param="lookup_key", code="resource_already_exists")
-        events.changed(store, "price.updated", other, {**other, "lookup_key": None})
+        _changed(store, other, {**other, "lookup_key": None})
     price["lookup_key"] = params["lookup_key"]
+
+
+def _changed(store: Store, before: Object, after: Object) -> Object:
+    """Subscriptions show their price as it is now: one that was replaced has no lookup key any more."""
+    for subscription in store.find("subscription"):
+        items = subscription["items"]["data"]
+        if any(item["price"]["id"] == after["id"] for item in items):
+            for item in items:
+                if item["price"]["id"] == after["id"]:
+                    item.update(price=after, plan=plan(after))
+            store.save(subscription)
+    return events.changed(store, "price.updated", before, after)
 
 
 def _with(body: Object, params: dict[str, Any], *names: str) -> Object:
@@ -202,13 +214,8 @@ def _with(body: Object, params: dict[str, Any], *names: str) -> Object:
     return body
 
 
-_NEW_PRODUCT = {
-    "id": str,
-    "name": Required(str),
-    "active": bool,
-    "description": str,
-    "metadata": parameters.METADATA,
-}
+_PRODUCT = {"active": bool, "metadata": parameters.METADATA}
+_NEW_PRODUCT = {**_PRODUCT, "id": str, "name": Required(str)}
 _PRICE = {
     "active": bool,
     "lookup_key": str,
@@ -218,14 +225,14 @@ _PRICE = {
 }
 _RECURRING = {"interval": Required(("month",)), "interval_count": ("1",), "usage_type": ("licensed",)}
 ROUTES = [
-    Route("POST", "/v1/products", create_product, _NEW_PRODUCT),
+    Route("POST", "/v1/products", create_product, {**_NEW_PRODUCT, "description": str}),
     Route("GET", "/v1/products", list_products, {**parameters.LISTING, "active": bool, "ids": [str]}),
     Route("GET", "/v1/products/<object_id>", retrieve("product")),
     Route(
         "POST",
         "/v1/products/<product_id>",
         update_product,
-        {**_NEW_PRODUCT, "name": str, "default_price": str},
+        {**_PRODUCT, "description": str, "name": str, "default_price": str},
     ),
     Route(
         "POST",

@@ -8,7 +8,7 @@ import flask
 import werkzeug.exceptions
 import werkzeug.serving
 
-from sandbox.stripe import api, errors, events, knobs, pages
+from sandbox.stripe import api, errors, events, idempotency, knobs, pages
 from sandbox.stripe.machine import Machine, Options
 from sandbox.stripe.routes import Route
 from sandbox.stripe.state import new_id
@@ -88,7 +88,9 @@ def _headers(outcome: api.Outcome) -> dict[str, str]:
     if outcome.replayed:
         headers["Idempotent-Replayed"] = "true"
         headers["Request-Id"] = new_id("req", 14)
-    return headers
+    if outcome.answer.status == idempotency.KEPT_FAILURE:
+        headers["Stripe-Should-Retry"] = "false"  # it would be the same again
+    return {**headers, **outcome.headers}
 
 
 def _unknown(problem: werkzeug.exceptions.HTTPException) -> Any:

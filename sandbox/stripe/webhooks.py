@@ -7,6 +7,7 @@ given up three days of the test clock after its event.
 """
 
 import fnmatch
+import re
 import time
 from typing import Any
 
@@ -82,6 +83,7 @@ def secret_of(store: Store, endpoint_id: str) -> str:
 
 def create(store: Store, params: dict[str, Any]) -> Object:
     _check_url(params["url"])
+    _check_events(params["enabled_events"])
     endpoint = _endpoint(store, new_id("we"), params["url"])
     store.save(_with(endpoint, params))
     secret = new_id("whsec", 32)
@@ -96,6 +98,7 @@ def list_endpoints(store: Store, params: dict[str, Any]) -> Object:
 def update(store: Store, params: dict[str, Any], endpoint_id: str) -> Object:
     if "url" in params:
         _check_url(params["url"])
+    _check_events(params.get("enabled_events", []))
     return store.save(_with(store.get("webhook_endpoint", endpoint_id), params))
 
 
@@ -135,6 +138,14 @@ def _check_url(url: str) -> None:
         raise errors.invalid("Invalid URL: An explicit scheme (such as https) must be provided.", param="url")
 
 
+def _check_events(wanted: list[str]) -> None:
+    """Names of events, or `*` for all; Stripe knows no other pattern."""
+    for index, name in enumerate(wanted):
+        if name != "*" and _EVENT.fullmatch(name) is None:
+            raise errors.invalid(f"Invalid enabled_events: {name} is no event", param=f"enabled_events[{index}]")
+
+
+_EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 _WRITABLE = {"description": str, "metadata": parameters.METADATA}
 ROUTES = [
     Route(

@@ -103,6 +103,27 @@ If you need more before, you can choose a larger plan at
     )
 
 
+def paid_twice(*, plan: str, kept: str, paid: bool, billing_link: str) -> Mail:
+    """:param paid: whether something was paid by card, and goes back to it"""
+    refund = (
+        " What you paid for it goes back to\nthe card you used; banks take up to ten days to show it." if paid else ""
+    )
+    return Mail(
+        "You had two subscriptions; one was canceled",
+        f"""\
+Hello,
+
+your organization had two Chatness subscriptions at the same time, as happens when a plan is paid in two windows.
+
+The second one, of the plan {plan}, was canceled.{refund}
+
+The first one, of the plan {kept}, goes on as it is. You find both, with their invoices, at
+
+{billing_link}
+""",
+    )
+
+
 def password_changed(*, reset_link: str) -> Mail:
     return Mail(
         "Your password was changed",

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from services.accounts import mailing, mails, models, password_resets, sessions
 from services.accounts.settings import Settings
+from services.billing.events import CATALOGUE as BILLING
+from services.billing.events import DuplicateSubscriptionEnded
 from services.quota.events import CATALOGUE as QUOTA
 from services.quota.events import UsageThresholdReached
 from shared import database, envelope, inbox, mail, pruning, worker
@@ -26,7 +28,10 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
 
     return worker.Work(
         service="accounts",
-        hears=[inbox.Hears(QUOTA, {UsageThresholdReached: partial(on_usage_threshold_reached, settings.public_url)})],
+        hears=[
+            inbox.Hears(QUOTA, {UsageThresholdReached: partial(on_usage_threshold_reached, settings.public_url)}),
+            inbox.Hears(BILLING, {DuplicateSubscriptionEnded: partial(on_duplicate_ended, settings.public_url)}),
+        ],
         jobs={mailing.JOB: send, password_resets.JOB: mail_reset_link},
         timers=[worker.Timer(name="prune accounts", every_seconds=600.0, run=prune), pruning.TIMER],
     )
@@ -38,10 +43,24 @@ def on_usage_threshold_reached(
     """Write to the org's owner, unless the org or the month is gone: after a long outage it would be untrue."""
     if fact.period < f"{database.now(session):%Y-%m}":
         return
-    org = session.get(models.Org, fact.org_id)
+    _write_to_owner(session, fact.org_id, _usage_mail(fact, public_url))
+
+
+def on_duplicate_ended(
+    public_url: str, session: Session, fact: DuplicateSubscriptionEnded, _envelope: envelope.Envelope
+) -> None:
+    """Whoever paid twice must not find out by the bank's statement."""
+    paid = fact.refunded_cents > 0
+    mail = mails.paid_twice(plan=fact.plan, kept=fact.plan_kept, paid=paid, billing_link=f"{public_url}/billing")
+    _write_to_owner(session, fact.org_id, mail)
+
+
+def _write_to_owner(session: Session, org_id: str, mail: mails.Mail) -> None:
+    """To nobody if the org is gone."""
+    org = session.get(models.Org, org_id)
     owner = session.get(models.Credential, org.owner_id) if org else None
     if owner is not None:
-        mailing.mail_to(session, owner.typed_email, _usage_mail(fact, public_url), subject=owner.account_id)
+        mailing.mail_to(session, owner.typed_email, mail, subject=owner.account_id)
 
 
 def _usage_mail(fact: UsageThresholdReached, public_url: str) -> mails.Mail:

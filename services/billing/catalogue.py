@@ -53,6 +53,9 @@ class Catalogue:
     def by_lookup_key(self, lookup_key: str | None) -> Plan | None:
         return next((plan for plan in self.plans if plan.lookup_key and plan.lookup_key == lookup_key), None)
 
+    def find(self, plan_id: str | None) -> Plan | None:
+        return next((plan for plan in self.plans if plan.id == plan_id), None)
+
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(plan.id for plan in self.plans)

@@ -114,8 +114,10 @@ def _begin(parts: Parts, mine: customers.Lease, order: Order, record: Record) ->
             intent = session.get_one(models.Intent, known["intent_id"])
             if intent.state == "given_up" and intent.attempt == 0:
                 _check_revision(session, parts, order.org_id)  # others may have changed it meanwhile
-                intent.state, intent.code = "open", ""
+                intent.state, intent.code, intent.created_at = "open", "", database.now(session)
             return intent.id
+        with stripe_api.unavailable_when_away():
+            parts.stripe().expect_answers()
         intent_id = record(session, ids.new("int")).id
         commands.remember(session, **place, outcome={"intent_id": intent_id})
         return intent_id
@@ -170,7 +172,8 @@ def _pursue(parts: Parts, mine: customers.Lease, stripe: stripe_api.Stripe, inte
 def _look(parts: Parts, stripe: stripe_api.Stripe, mine: customers.Lease) -> Seen:
     with parts.database.begin() as session:
         customer_id = customers.customer_id(session, mine.org_id)
-    return stripe.subscription(customer_id)
+        known = store.load(session, stream(mine.org_id), SUBSCRIPTION).state.subscription_id
+    return sight.chosen(stripe.subscriptions(customer_id), known=known)
 
 
 def _call_for(parts: Parts, intent: models.Intent, seen: Seen) -> Call | None:

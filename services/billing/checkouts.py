@@ -14,7 +14,7 @@ from shared import store
 def open_one(
     parts: Parts, mine: customers.Lease, stripe: stripe_api.Stripe, intent: models.Intent
 ) -> stripe_api.Session | None:
-    """A session in which the intent's plan can be paid; None if another was paid just now."""
+    """A session in which the intent's plan can be paid; None if another was paid just now, or it is too late."""
     customer_id = customers.linked(parts, stripe, mine)
     with parts.database.begin() as session:
         known = projections.open_checkout(session, mine.org_id)
@@ -26,9 +26,12 @@ def open_one(
             return current
         if current.status == "open":
             stripe.expire_checkout(current.id)
+    if intents.is_too_old_to_send(intent, parts.now()):
+        return stripe.find_checkout(customer_id, intent.id)
     intents.mark_sent(parts, intent)
     plan = parts.plans.plan(intent.plan)
-    return stripe.open_checkout(customer_id, mine.org_id, plan, key=intents.key(intent, "checkout"))
+    key = intents.key(intent, "checkout")
+    return stripe.open_checkout(customer_id, mine.org_id, plan, intent_id=intent.id, key=key)
 
 
 def record(parts: Parts, mine: customers.Lease, intent: models.Intent, opened: stripe_api.Session) -> None:

@@ -78,21 +78,55 @@ def org_of(session: Session, customer_id: str) -> str:
 
 def linked(parts: Parts, stripe: stripe_api.Stripe, mine: Lease) -> str:
     """
-    The org's customer, made if there is none yet. The key is the org's own, so that a crash between the call and the
-    link does not make a second one.
+    The org's customer, made if there is none yet or if it was deleted at Stripe. The key is the org's own, with the
+    customer that it follows, so that a crash between the call and the link does not make a second one; and since
+    Stripe forgets keys after a day, it is looked for first.
     """
     with parts.database.begin() as session:
         known = customer_id(session, mine.org_id)
-    if known:
+    if known and not stripe.is_deleted(known):
         return known
-    made = stripe.create_customer(mine.org_id, key=f"{mine.org_id}-customer")
+    key = f"{mine.org_id}-customer{f'-after-{known}' if known else ''}"
+    made = stripe.find_customer(mine.org_id) or _created(stripe, mine.org_id, key)
     with parts.database.begin() as session:
-        mine.check(session)
-        ours = update(models.Customer).where(models.Customer.org_id == mine.org_id)
-        session.execute(ours.values(customer_id=made))
-        link = partial(domain.link, org_id=mine.org_id, customer_id=made)
-        store.execute(session, stream(mine.org_id), SUBSCRIPTION, link)
+        link(session, mine, made)
     return made
+
+
+def link(session: Session, mine: Lease, customer_id: str) -> None:
+    """:raises Unavailable: `change_interrupted` if the lease ran out meanwhile"""
+    mine.check(session)
+    ours = update(models.Customer).where(models.Customer.org_id == mine.org_id)
+    session.execute(ours.values(customer_id=customer_id))
+    decide = partial(domain.link, org_id=mine.org_id, customer_id=customer_id)
+    store.execute(session, stream(mine.org_id), SUBSCRIPTION, decide)
+
+
+def portal(parts: Parts, org_id: str, *, key: str) -> str:
+    """
+    The address of the customer's portal.
+
+    :raises Conflict: `no_customer` before a first paid plan, or after it was deleted at Stripe
+    :raises Unavailable: `stripe_unavailable`
+    """
+    with parts.database.begin() as session:
+        known = customer_id(session, org_id)
+    with stripe_api.unavailable_when_away():
+        stripe = parts.stripe()
+        if not known or stripe.is_deleted(known):
+            raise errors.Conflict("no_customer", "There is nothing to manage before a first paid plan.")
+        return stripe.portal(known, key=key)
+
+
+def _created(stripe: stripe_api.Stripe, org_id: str, first_key: str) -> str:
+    """Stripe keeps a failure under its key for a day; another key gets past it, the same ones at every repeat."""
+    for key in (first_key, f"{first_key}-2"):
+        try:
+            return stripe.create_customer(org_id, key=key)
+        except stripe_api.Away as away:
+            if not away.answered:
+                raise
+    return stripe.create_customer(org_id, key=f"{first_key}-3")
 
 
 def _take(home: database.Database, mine: Lease) -> bool:

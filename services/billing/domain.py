@@ -15,6 +15,7 @@ from services.billing.events import (
     ChangeWithdrawn,
     CheckoutOpened,
     CustomerLinked,
+    DuplicateSubscriptionEnded,
     PaymentFailed,
     PaymentRecovered,
     PeriodStarted,
@@ -60,6 +61,7 @@ class Subscription:
     :param plan: what the org has now; Free while it is `unpaid`
     :param requested: the plan that a person asked for last, until it is there or was given up
     :param period_end: of the last period that was paid
+    :param ended_duplicates: Stripe's ids of second subscriptions that were canceled and refunded
     """
 
     org_id: str = ""
@@ -74,6 +76,7 @@ class Subscription:
     request_id: str = ""
     scheduled: Scheduled | None = None
     owing: Owing | None = None
+    ended_duplicates: frozenset[str] = frozenset()
 
 
 def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
@@ -85,6 +88,8 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
             return replace(state, owing=owing, status="past_due")
         case PaymentRecovered():
             return replace(state, owing=None)
+        case DuplicateSubscriptionEnded():
+            return replace(state, ended_duplicates=state.ended_duplicates | {fact.subscription_id})
         case CustomerLinked():
             return replace(state, customer_id=fact.customer_id)
         case ChangeRequested():
@@ -196,6 +201,32 @@ def give_up(state: Subscription, *, intent_id: str) -> list[SubscriptionEvent]:
     if state.request_id != intent_id:
         return []
     return [RequestGivenUp(org_id=state.org_id, intent_id=intent_id)]
+
+
+def end_duplicate(
+    state: Subscription,
+    *,
+    subscription_id: str,
+    plan: str,
+    plan_kept: str,
+    refunded_cents: int,
+    currency: str,
+    now: datetime,
+) -> list[SubscriptionEvent]:
+    """Record, once, that a second subscription is canceled and refunded."""
+    if subscription_id in state.ended_duplicates:
+        return []
+    return [
+        DuplicateSubscriptionEnded(
+            org_id=state.org_id,
+            subscription_id=subscription_id,
+            plan=plan,
+            plan_kept=plan_kept,
+            refunded_cents=refunded_cents,
+            currency=currency,
+            ended_at=clock.rfc3339(now),
+        )
+    ]
 
 
 def subscription_changed(

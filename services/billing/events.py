@@ -78,6 +78,32 @@ class PaymentRecovered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DuplicateSubscriptionEnded:
+    """
+    Somebody paid for a second subscription beside the one that counts. It was canceled, and what was paid for it went
+    back.
+
+    :param subscription_id: Stripe's id of the one that was canceled
+    :param plan: the plan that was paid for a second time
+    :param plan_kept: the plan of the subscription that stays
+    :param refunded_cents: what went back to the card; 0 if nothing had been paid by one
+    :param currency: of what went back; empty if that is nothing
+    :param ended_at: when it was canceled
+    """
+
+    name: ClassVar[str] = "billing.DuplicateSubscriptionEnded"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    subscription_id: str
+    plan: str
+    plan_kept: str
+    refunded_cents: int
+    currency: str
+    ended_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CustomerLinked:
     """
     The org is this customer at Stripe.
@@ -187,6 +213,7 @@ SubscriptionEvent = (
     SubscriptionChanged
     | PaymentFailed
     | PaymentRecovered
+    | DuplicateSubscriptionEnded
     | CustomerLinked
     | ChangeRequested
     | RequestGivenUp
@@ -196,7 +223,12 @@ SubscriptionEvent = (
     | PeriodStarted
 )
 
-PUBLIC: tuple[type[events.Event], ...] = (SubscriptionChanged, PaymentFailed, PaymentRecovered)
+PUBLIC: tuple[type[events.Event], ...] = (
+    SubscriptionChanged,
+    PaymentFailed,
+    PaymentRecovered,
+    DuplicateSubscriptionEnded,
+)
 PRIVATE: tuple[type[events.Event], ...] = (
     CustomerLinked,
     ChangeRequested,

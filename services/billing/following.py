@@ -1,5 +1,6 @@
 """Look at Stripe and take over what it says: the same for a webhook, a timer, and the end of a call of ours."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import delete, or_, select, update
@@ -7,25 +8,57 @@ from sqlalchemy.orm import Session
 
 from services.billing import customers, domain, models, sight, stripe_api
 from services.billing.catalogue import FREE, Catalogue
+from services.billing.events import SubscriptionEvent
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
-from shared import context, database, errors, logs, store
+from shared import context, database, errors, jobs, logs, store
 
+END_DUPLICATE = "billing.end_duplicate"
 log = logs.logger(__name__)
 
 
-def follow(parts: Parts, org_id: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Difference:
     """
+    What Stripe says that we did not know; empty if all agrees.
+
+    :param duplicates: second subscriptions, which are to be ended
+    """
+
+    facts: tuple[SubscriptionEvent, ...] = ()
+    duplicates: tuple[sight.Seen, ...] = ()
+
+
+NO_DIFFERENCE = Difference()
+
+
+def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
+    """
+    :param execute: False to say only what would be taken over
     :raises Conflict: `change_in_progress` if the org is being changed at the moment
     :raises stripe_api.Away: if Stripe is
+    :raises stripe_api.Refused: if what it has is nothing that we can follow
     """
     with customers.lease(parts.database, org_id) as mine:
         with parts.database.begin() as session:
             customer_id = customers.customer_id(session, org_id)
-        seen = parts.stripe().subscription(customer_id)
+            known = store.load(session, stream(org_id), SUBSCRIPTION).state
+        found = parts.stripe().subscriptions(customer_id)
+        seen = sight.chosen(found, known=known.subscription_id)
+        duplicates = sight.duplicates(found, seen)
         with parts.database.begin() as session:
             mine.check(session)
-            take_over(session, org_id, seen, parts.plans)
+            state = store.load(session, stream(org_id), SUBSCRIPTION).state
+            facts = sight.follow(state, seen=seen, plans=parts.plans, now=database.now(session))
+            if execute:
+                take_over(session, org_id, seen, parts.plans)
+                for one in duplicates:
+                    jobs.add(session, END_DUPLICATE, _order(org_id, one), subject=org_id)
+    return Difference(facts=tuple(facts), duplicates=duplicates)
+
+
+def _order(org_id: str, duplicate: sight.Seen) -> dict[str, str]:
+    return {"org_id": org_id, "subscription_id": duplicate.subscription_id}
 
 
 def take_over(session: Session, org_id: str, seen: sight.Seen, plans: Catalogue) -> domain.Subscription:

@@ -91,6 +91,41 @@ class Webhook(State):
     received_at: Mapped[datetime]
 
 
+class Errand(State):
+    """
+    Something that is done for all orgs together, by one at a time, and how far it is.
+
+    :param lease_until: by the database's clock; `due_at`, `since` and `newest` are business time
+    :param position: what the next step goes on after; empty: at the beginning
+    :param since: what the errand before has got to
+    :param newest: what this one will have got to when it is through
+    """
+
+    __tablename__ = "errands"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    lease_until: Mapped[datetime]
+    due_at: Mapped[datetime]
+    position: Mapped[str]
+    since: Mapped[datetime | None]
+    newest: Mapped[datetime | None]
+
+
+class Duplicate(Views):
+    """A second subscription that was canceled and refunded."""
+
+    __tablename__ = "duplicates"
+    __table_args__ = (Index("duplicates_by_org", "org_id", "ended_at"),)
+
+    subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    org_id: Mapped[str]
+    plan: Mapped[str]
+    refunded_cents: Mapped[int]
+    currency: Mapped[str]
+    ended_at: Mapped[datetime]
+
+
 class Subscription(Views):
     """
     :param period_end: of the last period that was paid

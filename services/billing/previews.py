@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from services.billing import customers, domain, stripe_api
+from services.billing import customers, domain, sight, stripe_api
 from services.billing.catalogue import FREE, Plan
 from services.billing.domain import Subscription
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
-from services.billing.sight import Seen
 from shared import clock, store
 
 
@@ -24,7 +23,7 @@ def preview(parts: Parts, *, org_id: str, plan: str, at: str | None) -> dict[str
     when = domain.timing(state, plan=plan, at=at, plans=parts.plans)
     domain.request(state, intent_id="", plan=plan, at=at, plans=parts.plans)
     chosen = parts.plans.plan(plan)
-    today_cents = _today_cents(parts, customer_id, chosen) if when == "now" else 0
+    today_cents = _today_cents(parts, customer_id, state.subscription_id, chosen) if when == "now" else 0
     moment = state.period_end if when == "period_end" and state.period_end else parts.now()
     return {
         "plan": plan,
@@ -38,13 +37,13 @@ def preview(parts: Parts, *, org_id: str, plan: str, at: str | None) -> dict[str
     }
 
 
-def _today_cents(parts: Parts, customer_id: str, plan: Plan) -> int:
+def _today_cents(parts: Parts, customer_id: str, known: str, plan: Plan) -> int:
     """Less than nothing is credit."""
     if plan.id == FREE:
         return 0
     with stripe_api.unavailable_when_away():
         stripe = parts.stripe()
-        seen: Seen = stripe.subscription(customer_id)
+        seen = sight.chosen(stripe.subscriptions(customer_id), known=known)
         return stripe.preview(seen, plan) if seen.exists else plan.price_cents
 
 

@@ -1,5 +1,6 @@
 """The subscription as it is shown, written with the events, and the answers that are read from it."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -12,6 +13,7 @@ from services.billing.events import (
     CATALOGUE,
     ChangeScheduled,
     ChangeWithdrawn,
+    DuplicateSubscriptionEnded,
     PaymentFailed,
     PaymentRecovered,
     PeriodStarted,
@@ -22,6 +24,7 @@ from shared import clock, database, events, read_models, store
 VERSION = 1
 NOTHING_SCHEDULED = {"scheduled_plan": "", "scheduled_at": None}
 NOTHING_OWED = {"owed_plan": "", "owing_since": None, "grace_until": None}
+DOUBLE_PAYMENT_SHOWN = timedelta(days=30)
 NO_PERIOD = {"period_start": None, "period_end": None}
 
 
@@ -38,6 +41,8 @@ def project(session: Session, _event: events.Recorded, fact: Any) -> None:
             _write(session, fact.org_id, **owed, grace_until=clock.parse(fact.grace_until), status="past_due")
         case PaymentRecovered():
             _write(session, fact.org_id, **NOTHING_OWED)
+        case DuplicateSubscriptionEnded():
+            _write_duplicate(session, fact)
         case ChangeScheduled():
             at = clock.parse(fact.takes_effect_at)
             _write(session, fact.org_id, scheduled_plan=fact.plan, scheduled_at=at)
@@ -76,6 +81,18 @@ def _write_changed(session: Session, fact: SubscriptionChanged) -> None:
     session.execute(row.on_conflict_do_update(index_elements=["org_id"], set_=changes))
 
 
+def _write_duplicate(session: Session, fact: DuplicateSubscriptionEnded) -> None:
+    row = postgresql.insert(models.Duplicate).values(
+        subscription_id=fact.subscription_id,
+        org_id=fact.org_id,
+        plan=fact.plan,
+        refunded_cents=fact.refunded_cents,
+        currency=fact.currency,
+        ended_at=clock.parse(fact.ended_at),
+    )
+    session.execute(row)
+
+
 def _write(session: Session, org_id: str, **changes: Any) -> None:
     ours = update(models.Subscription).where(models.Subscription.org_id == org_id)
     session.execute(ours.values(**changes))
@@ -95,6 +112,7 @@ def subscription(session: Session, org_id: str, plans: Catalogue) -> dict[str, A
         "scheduled_change": _scheduled(row),
         "pending_checkout": _pending_checkout(session, org_id) if row.plan == FREE else None,
         "payment_problem": _payment_problem(session, row),
+        "double_payment": _double_payment(session, org_id),
     }
 
 
@@ -121,6 +139,7 @@ def _unheard(free: Plan) -> dict[str, Any]:
         "scheduled_change": None,
         "pending_checkout": None,
         "payment_problem": None,
+        "double_payment": None,
     }
 
 
@@ -160,4 +179,19 @@ def _payment_problem(session: Session, row: models.Subscription) -> dict[str, st
         "since": clock.rfc3339(row.owing_since),
         "grace_until": clock.rfc3339(row.grace_until),
         "payment_url": url or None,
+    }
+
+
+def _double_payment(session: Session, org_id: str) -> dict[str, Any] | None:
+    """The last second subscription that was given back, for a while."""
+    recent = models.Duplicate.ended_at > database.now(session) - DOUBLE_PAYMENT_SHOWN
+    ours = select(models.Duplicate).where(models.Duplicate.org_id == org_id, recent)
+    row = session.scalars(ours.order_by(models.Duplicate.ended_at.desc()).limit(1)).first()
+    if row is None:
+        return None
+    return {
+        "plan": row.plan,
+        "refunded_cents": row.refunded_cents,
+        "currency": row.currency,
+        "ended_at": clock.rfc3339(row.ended_at),
     }

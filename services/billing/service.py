@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from services.billing import changes, customers, intents, invoices, previews, projections, stripe_api, webhooks
 from services.billing.catalogue import FREE
 from services.billing.parts import Parts
-from shared import commands, doors, errors, ids
+from shared import commands, doors, ids
 
 
 class BillingService(doors.Service):
@@ -17,6 +17,10 @@ class BillingService(doors.Service):
     @property
     def parts(self) -> Parts:
         return Parts(database=self.house.database, settings=self.house.settings)
+
+    @staticmethod
+    def misses(_settings: Any) -> list[str]:
+        return stripe_api.misses(_settings)
 
     @doors.query("plans:read")
     def list_plans(self, _session: Session) -> list[dict[str, Any]]:
@@ -34,7 +38,8 @@ class BillingService(doors.Service):
         The org's plan and what becomes of it. An org of which billing has not heard shows as on Free, version 0.
 
         :returns: `{"plan", "status", "version", "limits", "period", "scheduled_change", "pending_checkout",
-            "payment_problem"}`; `limits` is `{"messages", "bots"}`, the last four are objects or null
+            "payment_problem", "double_payment"}`; `limits` is `{"messages", "bots"}`, the last five are objects or
+            null
         """
         return projections.subscription(session, self.actor.org_id, self.parts.plans)
 
@@ -104,12 +109,8 @@ class BillingService(doors.Service):
         :raises Conflict: `no_customer` before a first paid plan
         :raises Unavailable: `stripe_unavailable`
         """
-        customer_id = self._customer_id()
-        if not customer_id:
-            raise errors.Conflict("no_customer", "There is nothing to manage before a first paid plan.")
         key = ids.derived("portal", self.actor.org_id, self.actor.id, command_id)
-        with stripe_api.unavailable_when_away():
-            return {"url": self.parts.stripe().portal(customer_id, key=key)}
+        return {"url": customers.portal(self.parts, self.actor.org_id, key=key)}
 
     @doors.opened("webhooks:receive")
     def receive_webhook(self, payload: str, signature: str) -> dict[str, str]:
@@ -128,10 +129,6 @@ class BillingService(doors.Service):
             command_id=command_id,
             fingerprint=commands.fingerprint(self.house.fingerprint_key, arguments),
         )
-
-    def _customer_id(self) -> str:
-        with self.house.database.begin() as session:
-            return customers.customer_id(session, self.actor.org_id)
 
 
 SERVICE = BillingService

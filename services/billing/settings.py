@@ -34,24 +34,14 @@ def _catalogue(text: str) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    database_url: str = config.setting(
-        "BILLING_DATABASE_URL",
-        "where billing keeps its data",
-        parse=config.url("postgresql+psycopg2"),
-        secret=True,
-    )
+class AccountSettings:
+    """Of the Stripe account, and what we sell there: all that setting it up needs."""
+
     stripe_api_key: str = config.setting(
         "STRIPE_API_KEY", "a secret or restricted key of the Stripe account", parse=_api_key, secret=True
     )
     stripe_api_base: str = config.setting(
         "STRIPE_API_BASE", "where Stripe answers, if not at Stripe", parse=config.url("http", "https"), default=""
-    )
-    stripe_webhook_secrets: tuple[str, ...] = config.setting(
-        "STRIPE_WEBHOOK_SECRETS",
-        "what webhooks are signed with, whsec_…; several with commas between while one is being replaced",
-        parse=_secrets,
-        secret=True,
     )
     catalogue_file: Path = config.setting(
         "BILLING_CATALOGUE", "the plans, a TOML file", parse=_catalogue, default=catalogue.DEFAULT
@@ -67,3 +57,19 @@ class Settings:
     @property
     def livemode(self) -> bool:
         return "_live_" in self.stripe_api_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(AccountSettings):
+    database_url: str = config.setting(
+        "BILLING_DATABASE_URL",
+        "where billing keeps its data",
+        parse=config.url("postgresql+psycopg2"),
+        secret=True,
+    )
+    stripe_webhook_secrets: tuple[str, ...] = config.setting(
+        "STRIPE_WEBHOOK_SECRETS",
+        "what webhooks are signed with, whsec_…; several with commas between while one is being replaced",
+        parse=_secrets,
+        secret=True,
+    )

@@ -5,6 +5,7 @@ What Stripe says of a subscription, and what follows from it. Pure.
 changed, so it does not matter why we looked, how often, or in which order the occasions came.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -43,7 +44,7 @@ class Seen:
     What Stripe says of an org's subscription at the moment of looking; as it stands, if there is none.
 
     :param status: Stripe's own word
-    :param plan: that of the price
+    :param plan: that of the price; empty if the price is of no plan
     :param kept_plan: what was paid for until `kept_until`, where the price was lowered ahead for the next period
     :param pending_plan: a change that waits for a payment
     :param changed_at: when it began, was last charged for, or ended
@@ -74,6 +75,25 @@ class Seen:
         if waits and plans.rank(self.kept_plan) > plans.rank(self.plan):
             return self.kept_plan
         return self.plan
+
+
+def chosen(found: Sequence[Seen], *, known: str) -> Seen:
+    """
+    The one of a customer's subscriptions that counts: of those that run one that is paid, then the one that we have
+    followed, then the oldest. If none runs, the last.
+
+    :param found: the newest first
+    :param known: the id of the one that we have followed; empty if there is none
+    """
+    running = [each for each in reversed(found) if each.exists]
+    if not running:
+        return found[0] if found else Seen()
+    return min(running, key=lambda each: (each.status not in PAID, each.subscription_id != known))
+
+
+def duplicates(found: Sequence[Seen], counts: Seen) -> tuple[Seen, ...]:
+    """What runs beside the one that counts: somebody paid twice."""
+    return tuple(each for each in found if each.exists and each.subscription_id != counts.subscription_id)
 
 
 def call_for(seen: Seen, *, plan: str, at: str, plans: Catalogue) -> Call | None:

@@ -1,68 +1,34 @@
 """
-Stripe, as billing needs it: the only import of its SDK. No rule of ours lives here, only the translation.
+Stripe, as billing needs it: with its neighbours `stripe_…` the only import of its SDK. No rule of ours lives here,
+only the translation.
 
 A `Stripe` is made for one errand and has eight seconds for all of its calls together. Idempotency keys are the
 caller's, because only the caller knows what is a repetition.
 """
 
-import functools
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import requests
 import stripe
 
+from services.billing import account_setup, breaker, stripe_calls, stripe_objects
 from services.billing.catalogue import Catalogue, Plan
 from services.billing.settings import Settings
 from services.billing.sight import Seen
-from shared import errors, logs
+from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
+from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer
+from shared import logs
+
+__all__ = ["Away", "Declined", "Refused", "Session", "Stripe", "check_signature", "misses", "unavailable_when_away"]
 
 PATIENCE_SECONDS = 8.0
 LOOKED_AT = 20  # the newest subscriptions of a customer; more than one is rare
-KEPT_PLAN, KEPT_UNTIL = "chatness_kept_plan", "chatness_kept_until"
+AT_ONCE = 100  # of a list: Stripe's most
+UNKNOWN = "resource_missing"  # Stripe's word for an id that it does not know
 log = logs.logger(__name__)
-
-
-class Away(Exception):
-    """
-    Stripe did not do what was asked, or it is not known whether it did.
-
-    :param answered: it said that it failed; False: there was no answer
-    """
-
-    def __init__(self, *, answered: bool) -> None:
-        super().__init__("answered with a failure" if answered else "did not answer")
-        self.answered = answered
-
-
-class Declined(Exception):
-    """The bank said no, or wants the person: `card_declined` or `authentication_required`."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Refused(Exception):
-    """Stripe understands the call and will not do it, however often it is asked."""
-
-
-@contextmanager
-def unavailable_when_away() -> Iterator[None]:
-    """
-    For doors that only ask.
-
-    :raises Unavailable: `stripe_unavailable`
-    """
-    try:
-        yield
-    except (Away, Refused) as error:
-        log.warning("stripe is away", reason=str(error))
-        raise errors.Unavailable("stripe_unavailable", "Stripe does not answer; try again in a moment.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +41,14 @@ class Session:
     expires_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refund:
+    """What went back to a card; nothing where nothing was paid by one."""
+
+    cents: int
+    currency: str
+
+
 @dataclass(kw_only=True)
 class Stripe:
     """:param until: when the errand's time is over, on the monotonic clock"""
@@ -82,28 +56,54 @@ class Stripe:
     settings: Settings
     until: float = field(default_factory=lambda: time.monotonic() + PATIENCE_SECONDS)
 
+    def expect_answers(self) -> None:
+        """:raises Away: at once, while Stripe has failed so often that it is not asked"""
+        if misses(self.settings):
+            raise Away(answered=False, wait_seconds=breaker.OPEN_SECONDS)
+
+    def find_customer(self, org_id: str) -> str:
+        """
+        The customer that was made for the org, by what we noted on it; empty if there is none. What was made in the
+        last minute may not be found yet: for that long, and a day, there is the idempotency key. What was deleted in
+        the last minute may still be found, and does not count.
+        """
+        with self._calling() as client:
+            found = client.v1.customers.search({"query": f"metadata['org_id']:'{org_id}'", "limit": 10}).data
+        return next((each.id for each in found if not self.is_deleted(each.id)), "")
+
     def create_customer(self, org_id: str, *, key: str) -> str:
         with self._calling() as client:
             made = client.v1.customers.create({"metadata": {"org_id": org_id}}, {"idempotency_key": key})
             return made.id
 
-    def subscription(self, customer_id: str) -> Seen:
-        """What the customer's subscription is now: the newest that runs, else the newest of all."""
-        if not customer_id:
-            return Seen()
+    def is_deleted(self, customer_id: str) -> bool:
+        """:raises Refused: if Stripe never knew the customer: the key may be another account's"""
         with self._calling() as client:
-            found = client.v1.subscriptions.list(
-                {
-                    "customer": customer_id,
-                    "status": "all",
-                    "limit": LOOKED_AT,
-                    "expand": ["data.latest_invoice"],
-                }
-            )
-            seen = [_seen(each, self._plans) for each in found.data]
-        return next((each for each in seen if each.exists), seen[0] if seen else Seen())
+            return bool(getattr(client.v1.customers.retrieve(customer_id), "deleted", False))
 
-    def open_checkout(self, customer_id: str, org_id: str, plan: Plan, *, key: str) -> Session:
+    def subscriptions(self, customer_id: str) -> tuple[Seen, ...]:
+        """
+        What the customer's subscriptions are now, the newest first; see `sight.chosen`.
+
+        :raises Refused: if one that runs is of no plan of ours, or if Stripe never knew the customer
+        """
+        if not customer_id:
+            return ()
+        try:
+            found = self._list_subscriptions(customer_id)
+        except Refused as refused:
+            if str(refused) != UNKNOWN or not self.is_deleted(customer_id):
+                raise
+            return ()
+        if not found:
+            self.is_deleted(customer_id)
+        for each in found:
+            if each.exists and not each.plan:
+                log.error("a subscription has a price of no plan", subscription=each.subscription_id)
+                raise Refused(f"the price of {each.subscription_id} belongs to no plan")
+        return tuple(each for each in found if each.plan)
+
+    def open_checkout(self, customer_id: str, org_id: str, plan: Plan, *, intent_id: str, key: str) -> Session:
         page = f"{self.settings.public_url}/billing"
         price_id = self._price_id(plan)
         with self._calling() as client:
@@ -113,6 +113,7 @@ class Stripe:
                     "customer": customer_id,
                     "client_reference_id": org_id,
                     "line_items": [{"price": price_id, "quantity": 1}],
+                    "metadata": {"intent_id": intent_id},
                     "subscription_data": {"metadata": {"org_id": org_id}},
                     "success_url": f"{page}?checkout={{CHECKOUT_SESSION_ID}}",
                     "cancel_url": page,
@@ -120,6 +121,13 @@ class Stripe:
                 {"idempotency_key": key},
             )
             return _session(made)
+
+    def find_checkout(self, customer_id: str, intent_id: str) -> Session | None:
+        """The open session that was made for an intent; None if there is none."""
+        with self._calling() as client:
+            found = client.v1.checkout.sessions.list({"customer": customer_id, "status": "open", "limit": 100})
+        ours = [each for each in found.data if stripe_calls.noted(each.metadata, "intent_id") == intent_id]
+        return _session(ours[0]) if ours else None
 
     def checkout(self, session_id: str) -> Session:
         with self._calling() as client:
@@ -173,6 +181,25 @@ class Stripe:
         with self._calling() as client:
             client.v1.subscriptions.cancel(seen.subscription_id, {}, {"idempotency_key": key})
 
+    def refund(self, invoice_id: str, *, key: str) -> Refund:
+        """Give back what was paid for an invoice, whether by this call or by one before."""
+        nothing = Refund(cents=0, currency="")
+        if not invoice_id:
+            return nothing
+        with self._calling() as client:
+            found = client.v1.invoice_payments.list({"invoice": invoice_id, "status": "paid", "limit": 1}).data
+        if not found or not found[0].payment.payment_intent:
+            return nothing
+        paid_by: Any = found[0].payment.payment_intent
+        refund: Any = {"payment_intent": paid_by, "reason": "duplicate"}
+        try:
+            with self._calling() as client:
+                client.v1.refunds.create(refund, {"idempotency_key": key})
+        except Refused as refused:
+            if str(refused) != "charge_already_refunded":
+                raise
+        return Refund(cents=found[0].amount_paid or 0, currency=found[0].currency)
+
     def cancel_at_period_end(self, seen: Seen, wanted: bool, *, key: str) -> None:
         self._update(seen, {"cancel_at_period_end": wanted}, key)
 
@@ -209,19 +236,55 @@ class Stripe:
         page: Any = {"customer": customer_id, "limit": limit, **({"starting_after": after} if after else {})}
         with self._calling() as client:
             found = client.v1.invoices.list(page)
-            return [_invoice(each) for each in found.data], found.has_more
+            return [stripe_objects.invoice(each) for each in found.data], found.has_more
 
     def portal(self, customer_id: str, *, key: str) -> str:
+        """With the configuration that `chatness stripe setup` made; the account's default one without it."""
+        wanted: Any = {"customer": customer_id, "return_url": f"{self.settings.public_url}/billing"}
         with self._calling() as client:
-            made = client.v1.billing_portal.sessions.create(
-                {"customer": customer_id, "return_url": f"{self.settings.public_url}/billing"},
-                {"idempotency_key": key},
-            )
-            return made.url
+            found = client.v1.billing_portal.configurations.list({"active": True, "limit": 100})
+            ours = [each.id for each in found.data if stripe_calls.noted(each.metadata, account_setup.MARK)]
+            chosen = {"configuration": ours[0]} if ours else {}
+            return client.v1.billing_portal.sessions.create(wanted | chosen, {"idempotency_key": key}).url
+
+    def events(self, *, since: datetime, after: str) -> tuple[list[dict[str, Any]], bool]:
+        """
+        A page of what Stripe has told, the newest first, and whether there is more. It keeps them for 30 days.
+
+        :param after: the id of the last event of the page before
+        :raises Refused: if Stripe does not know that event any more
+        """
+        page: Any = {"created": {"gte": int(since.timestamp())}, "limit": AT_ONCE}
+        with self._calling() as client:
+            found = client.v1.events.list(page | ({"starting_after": after} if after else {}))
+            return [event.to_dict() for event in found.data], found.has_more
+
+    def payers(self, *, after: str) -> tuple[list[Payer], bool]:
+        """
+        A page of who pays for what has not ended, the newest subscription first, and whether there are more.
+
+        :param after: the id of the last subscription of the page before
+        """
+        page: Any = {"limit": AT_ONCE, **({"starting_after": after} if after else {})}
+        with self._calling() as client:
+            found = client.v1.subscriptions.list(page)
+            return [stripe_objects.payer(each) for each in found.data], found.has_more
 
     @property
     def _plans(self) -> Catalogue:
         return self.settings.plans
+
+    def _list_subscriptions(self, customer_id: str) -> list[Seen]:
+        with self._calling() as client:
+            found = client.v1.subscriptions.list(
+                {
+                    "customer": customer_id,
+                    "status": "all",
+                    "limit": LOOKED_AT,
+                    "expand": ["data.latest_invoice"],
+                }
+            )
+            return [stripe_objects.seen(each, self._plans) for each in found.data]
 
     def _update(self, seen: Seen, change: Any, key: str) -> None:
         with self._calling() as client:
@@ -235,24 +298,8 @@ class Stripe:
             raise Refused(f"no active price has the lookup key {plan.lookup_key}")
         return found.data[0].id
 
-    @contextmanager
-    def _calling(self) -> Iterator[stripe.StripeClient]:
-        """A client whose call may last as long as the errand has time, and which fails in our words."""
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise Away(answered=False)
-        try:
-            yield _client(self.settings, timeout_seconds=left)
-        except stripe.CardError as error:
-            wants_person = error.code in ("authentication_required", "subscription_payment_intent_requires_action")
-            raise Declined("authentication_required" if wants_person else "card_declined") from error
-        except (stripe.APIConnectionError, stripe.IdempotencyError) as error:
-            raise Away(answered=False) from error
-        except stripe.InvalidRequestError as error:
-            raise Refused(error.code or "invalid_request_error") from error
-        except stripe.StripeError as error:
-            log.error("stripe failed", error=type(error).__name__, status=error.http_status)
-            raise Away(answered=True) from error
+    def _calling(self) -> AbstractContextManager[stripe.StripeClient]:
+        return stripe_calls.calling(self.settings, until=self.until)
 
 
 def check_signature(body: str, signature: str, secrets: tuple[str, ...]) -> int:
@@ -272,88 +319,10 @@ def check_signature(body: str, signature: str, secrets: tuple[str, ...]) -> int:
     raise ValueError("the signature is not right")
 
 
-@functools.cache
-def _connections() -> requests.Session:
-    """Kept between errands, so that not each of them begins with a handshake."""
-    return requests.Session()
-
-
-def _client(settings: Settings, *, timeout_seconds: float) -> stripe.StripeClient:
-    """Without the SDK's own retries: the worker finishes what stayed open, and a person does not wait for it."""
-    base: Any = {"api": settings.stripe_api_base} if settings.stripe_api_base else None
-    return stripe.StripeClient(
-        settings.stripe_api_key,
-        base_addresses=base,
-        max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=timeout_seconds, session=_connections()),
-    )
-
-
-def _seen(subscription: stripe.Subscription, plans: Catalogue) -> Seen:
-    item = subscription["items"].data[0]  # `.items` is a method of the SDK's objects
-    invoice = subscription.latest_invoice
-    if not isinstance(invoice, stripe.Invoice):
-        invoice = None
-    pending = subscription.pending_update
-    metadata = subscription.metadata.to_dict() if subscription.metadata else {}
-    kept_until = metadata.get(KEPT_UNTIL) or ""
-    return Seen(
-        subscription_id=subscription.id,
-        item_id=item.id,
-        status=subscription.status,
-        plan=_plan_of(item.price, plans),
-        kept_plan=metadata.get(KEPT_PLAN) or "",
-        kept_until=_moment(int(kept_until)) if kept_until.isdecimal() else None,
-        cancel_at_period_end=subscription.cancel_at_period_end,
-        pending_plan=_plan_of(pending.subscription_items[0].price, plans)
-        if pending and pending.subscription_items
-        else "",
-        period_start=_moment(item.current_period_start),
-        period_end=_moment(item.current_period_end),
-        changed_at=_changed_at(subscription, invoice),
-        invoice_id=invoice.id or "" if invoice else "",
-        payment_url=invoice.hosted_invoice_url or "" if invoice and invoice.status == "open" else "",
-    )
-
-
-def _plan_of(price: stripe.Price, plans: Catalogue) -> str:
-    plan = plans.by_lookup_key(price.lookup_key)
-    if plan is None:
-        log.error("a subscription has a price of no plan", price=price.id, lookup_key=price.lookup_key)
-        raise Refused(f"the price {price.id} belongs to no plan")
-    return plan.id
-
-
-def _changed_at(subscription: stripe.Subscription, invoice: stripe.Invoice | None) -> datetime:
-    if subscription.ended_at:
-        return _moment(subscription.ended_at)
-    if invoice is None:
-        return _moment(subscription.created)
-    return _moment(invoice.status_transitions.paid_at or invoice.created)
-
-
 def _session(session: stripe.checkout.Session) -> Session:
     return Session(
         id=session.id,
         status=session.status or "expired",
         url=session.url or "",
-        expires_at=_moment(session.expires_at),
+        expires_at=stripe_objects.moment(session.expires_at),
     )
-
-
-def _invoice(invoice: stripe.Invoice) -> dict[str, Any]:
-    return {
-        "id": invoice.id,
-        "number": invoice.number,
-        "status": invoice.status,
-        "total_cents": invoice.total,
-        "amount_due_cents": invoice.amount_due,
-        "currency": invoice.currency,
-        "created_at": _moment(invoice.created).isoformat().replace("+00:00", "Z"),
-        "url": invoice.hosted_invoice_url,
-        "pdf_url": invoice.invoice_pdf,
-    }
-
-
-def _moment(unix_seconds: int) -> datetime:
-    return datetime.fromtimestamp(unix_seconds, UTC)

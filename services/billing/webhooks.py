@@ -21,7 +21,7 @@ from shared import database, errors, jobs, logs
 TOLERANCE_SECONDS = 300
 KEPT = timedelta(days=30)
 LONGEST_SIGNATURE = 4096  # each signature in it costs an HMAC over the body
-FOLLOWED = ("customer.subscription.", "checkout.session.", "invoice.")
+FOLLOWED = ("customer.subscription.", "customer.deleted", "checkout.session.", "invoice.")
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,255}\Z")
 log = logs.logger(__name__)
 
@@ -50,7 +50,7 @@ def read(payload: str, signature: str, *, secrets: tuple[str, ...], now_seconds:
         signed_at = stripe_api.check_signature(body, signature, secrets)
         if abs(now_seconds - signed_at) > TOLERANCE_SECONDS:
             raise ValueError("it was signed too long ago, or in the future")
-        return _webhook(json.loads(body))
+        return hint(json.loads(body))
     except (ValueError, RecursionError, binascii.Error) as error:
         log.warning("webhook refused", reason=type(error).__name__, bytes=len(payload))
         raise errors.Invalid(
@@ -58,35 +58,12 @@ def read(payload: str, signature: str, *, secrets: tuple[str, ...], now_seconds:
         ) from None
 
 
-def store(session: Session, webhook: Webhook, *, livemode: bool) -> None:
-    """Keep it, and look at its customer afterwards, unless it is known, of a type we do not follow, or not ours."""
-    row = postgresql.insert(models.Webhook).values(
-        id=webhook.id,
-        type=webhook.type,
-        object_id=webhook.object_id,
-        customer_id=webhook.customer_id,
-        received_at=database.now(session),
-    )
-    if session.execute(row.on_conflict_do_nothing().returning(models.Webhook.id)).first() is None:
-        return
-    if not webhook.type.startswith(FOLLOWED) or webhook.livemode != livemode:
-        return
-    org_id = customers.org_of(session, webhook.customer_id)
-    if org_id:
-        jobs.add_once(session, "billing.follow", {"org_id": org_id}, subject=org_id)
-    else:
-        log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
+def hint(document: Any) -> Webhook:
+    """
+    What we keep of an event of Stripe's.
 
-
-def forget_old(home: database.Database) -> None:
-    """Stripe repeats a webhook for three days, and a person at its dashboard for a month."""
-    with home.begin() as session:
-        old = models.Webhook.received_at <= database.now(session) - KEPT
-        session.execute(delete(models.Webhook).where(old))
-
-
-def _webhook(document: Any) -> Webhook:
-    """:raises ValueError: if something is missing or of another type"""
+    :raises ValueError: if something is missing or of another type
+    """
     try:
         about = document["data"]["object"]
         customer = about.get("id") if about.get("object") == "customer" else about.get("customer")
@@ -100,6 +77,38 @@ def _webhook(document: Any) -> Webhook:
         )
     except (KeyError, TypeError, AttributeError):
         raise ValueError("not a webhook's shape") from None
+
+
+def store(session: Session, webhook: Webhook, *, livemode: bool) -> bool:
+    """
+    Keep it, and look at its customer afterwards, unless it is known, of a type we do not follow, or not ours.
+
+    :returns: whether it is new
+    """
+    row = postgresql.insert(models.Webhook).values(
+        id=webhook.id,
+        type=webhook.type,
+        object_id=webhook.object_id,
+        customer_id=webhook.customer_id,
+        received_at=database.now(session),
+    )
+    if session.execute(row.on_conflict_do_nothing().returning(models.Webhook.id)).first() is None:
+        return False
+    if not webhook.type.startswith(FOLLOWED) or webhook.livemode != livemode:
+        return True
+    org_id = customers.org_of(session, webhook.customer_id)
+    if org_id:
+        jobs.add_once(session, "billing.follow", {"org_id": org_id}, subject=org_id)
+    else:
+        log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
+    return True
+
+
+def forget_old(home: database.Database) -> None:
+    """Stripe repeats a webhook for three days, and a person at its dashboard for a month."""
+    with home.begin() as session:
+        old = models.Webhook.received_at <= database.now(session) - KEPT
+        session.execute(delete(models.Webhook).where(old))
 
 
 def _word(value: Any) -> str:

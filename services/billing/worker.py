@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.accounts.events import CATALOGUE as ACCOUNTS
 from services.accounts.events import OrgFounded
-from services.billing import changes, domain, following, webhooks
+from services.billing import changes, domain, duplicates, following, reconciling, stripe_api, webhooks
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
@@ -19,15 +19,17 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
     return worker.Work(
         service="billing",
         hears=[inbox.Hears(ACCOUNTS, {OrgFounded: partial(on_org_founded, parts)})],
-        jobs={"billing.follow": partial(follow, parts)},
+        jobs={"billing.follow": partial(follow, parts), following.END_DUPLICATE: partial(duplicates.end, parts)},
         timers=[
             worker.Timer(
                 name="finish changes", every_seconds=5.0, run=lambda _home: changes.finish_interrupted(parts)
             ),
             worker.Timer(name="follow due", every_seconds=10.0, run=lambda _home: following.follow_due(parts)),
+            worker.Timer(name="reconcile", every_seconds=60.0, run=lambda _home: reconciling.run_due(parts)),
             worker.Timer(name="forget webhooks", every_seconds=3600.0, run=webhooks.forget_old),
             pruning.TIMER,
         ],
+        misses=partial(stripe_api.misses, settings),
     )
 
 

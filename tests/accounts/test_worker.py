@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from services.accounts import models, worker
+from services.billing.events import DuplicateSubscriptionEnded
 from services.quota.events import UsageThresholdReached
 from shared import tables
 
@@ -66,6 +67,14 @@ class TestPrune:
         assert count(accounts, models.PasswordReset) == 0
 
 
+def hear(accounts, fact):
+    """As the worker does when the event comes."""
+    handlers = [hears.handlers for hears in worker.work(accounts.settings, accounts.database).hears]
+    (handle,) = [each[type(fact)] for each in handlers if type(fact) in each]
+    with accounts.database.begin() as session:
+        handle(session, fact, None)
+
+
 class TestOnUsageThresholdReached:
     def reach(self, accounts, org_id, **changes):
         month = {
@@ -76,11 +85,7 @@ class TestOnUsageThresholdReached:
             "limit": 10,
             "credits_remaining": 0,
         }
-        work = worker.work(accounts.settings, accounts.database)
-        (hears,) = work.hears
-        fact = UsageThresholdReached(**(month | changes))
-        with accounts.database.begin() as session:
-            hears.handlers[UsageThresholdReached](session, fact, None)
+        hear(accounts, UsageThresholdReached(**(month | changes)))
 
     def test_writes_to_the_owner(self, accounts):
         owner = accounts.sign_up()
@@ -110,5 +115,41 @@ class TestOnUsageThresholdReached:
 
         self.reach(accounts, "org_gone")
         self.reach(accounts, owner.org_id, period="2026-10")
+
+        assert accounts.deliver() == []
+
+
+class TestOnDuplicateEnded:
+    def end(self, accounts, org_id, *, refunded_cents):
+        fact = DuplicateSubscriptionEnded(
+            org_id=org_id,
+            subscription_id="sub_2",
+            plan="growth",
+            plan_kept="starter",
+            refunded_cents=refunded_cents,
+            currency="usd",
+            ended_at="2026-11-03T09:00:00Z",
+        )
+        hear(accounts, fact)
+
+    @pytest.mark.parametrize("refunded_cents", [4900, 0])
+    def test_tells_the_owner_what_stays_and_whether_money_comes_back(self, accounts, refunded_cents):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        self.end(accounts, owner.org_id, refunded_cents=refunded_cents)
+
+        (arrived,) = accounts.deliver()
+        assert (arrived["to"], arrived["subject"]) == (
+            "ada@example.com",
+            "You had two subscriptions; one was canceled",
+        )
+        assert "of the plan growth, was canceled." in arrived["text"]
+        assert "of the plan starter, goes on" in arrived["text"]
+        assert "https://chat.example/billing" in arrived["text"]
+        assert ("goes back to" in arrived["text"]) == (refunded_cents > 0)
+
+    def test_writes_to_nobody_where_the_org_is_gone(self, accounts):
+        self.end(accounts, "org_gone", refunded_cents=4900)
 
         assert accounts.deliver() == []

@@ -5,6 +5,7 @@ import multiprocessing
 import pytest
 import requests
 
+from services.billing import stripe_transport
 from shared import clock, context, database, errors, revisions
 from tests.billing.conftest import ASKS, BAD, OWNER, open_doors
 from tests.sandbox.stripe_process import eventually
@@ -340,7 +341,8 @@ class TestStripeAway:
     def test_leaves_a_lost_answer_to_the_worker(self, billing):
         billing.subscribe("starter")
         path = "/v1/subscriptions/"
-        billing.stripe.knob("faults", {"kind": "drop_after_commit", "path": path, "method": "POST"})
+        lost = {"kind": "drop_after_commit", "count": stripe_transport.TRIES, "path": path, "method": "POST"}
+        billing.stripe.knob("faults", lost)
 
         answer = billing.tell("change_plan", plan="growth", command_id="cmd_same")
 
@@ -374,7 +376,9 @@ class TestStripeAway:
         assert billing.told()[2:] == [(3, "upgraded", "growth", "active")]
 
     def test_makes_no_second_customer_of_a_lost_answer(self, billing):
-        billing.stripe.knob("faults", {"kind": "drop_after_commit", "path": "/v1/customers"})
+        path = "/v1/customers"
+        lost = {"kind": "drop_after_commit", "count": stripe_transport.TRIES, "path": path, "method": "POST"}
+        billing.stripe.knob("faults", lost)
         with pytest.raises(errors.Unavailable):
             billing.tell("change_plan", plan="starter")
 

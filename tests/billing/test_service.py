@@ -110,7 +110,7 @@ class TestListInvoices:
 
     def test_says_when_stripe_is_away(self, billing):
         billing.subscribe("starter")
-        billing.stripe.knob("faults", {"kind": "status", "status": 503})
+        billing.stripe.knob("faults", {"kind": "status", "status": 503, "count": 4})
 
         with pytest.raises(errors.Unavailable, match="stripe_unavailable"):
             billing.ask("list_invoices")

@@ -46,6 +46,7 @@ SUBSCRIPTION = {
     "scheduled_change": None,
     "pending_checkout": None,
     "payment_problem": None,
+    "double_payment": None,
 }
 FALLEN_BACK = {**SUBSCRIPTION, "plan": "free", "status": "unpaid", "payment_problem": OWED}
 BOTS = [
@@ -220,6 +221,16 @@ class TestBilling:
 
         assert "Once the open invoice is paid, the plan can be changed" in page
         assert "Upgrade" not in page
+
+    def test_says_what_became_of_a_second_payment(self, render):
+        twice = {"plan": "growth", "refunded_cents": 4900, "currency": "usd", "ended_at": "2026-11-03T09:00:00Z"}
+        unpaid = {**twice, "refunded_cents": 0, "currency": ""}
+
+        page = self.show(render, subscription={**SUBSCRIPTION, "double_payment": twice})
+        without_refund = self.show(render, subscription={**SUBSCRIPTION, "double_payment": unpaid})
+
+        assert "Your second subscription, Growth, was canceled on 3 November 2026, and $49 went back" in page
+        assert "was canceled on 3 November 2026. Your plan" in without_refund
 
     def test_says_that_a_payment_is_being_confirmed(self, render):
         assert "Your payment is being confirmed" in self.show(render, is_settling=True)

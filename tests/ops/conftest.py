@@ -4,8 +4,9 @@ import pytest
 
 from tests.ops.months import Months
 from tests.quota.conftest import Quota, make_quota, quota
+from tests.sandbox.conftest import client, sandbox, stripe_receiver, stripe_server
 
-__all__ = ["make_quota", "quota"]
+__all__ = ["client", "make_quota", "quota", "sandbox", "stripe_receiver", "stripe_server"]
 NOWHERE = "postgresql+psycopg2://nobody:x@127.0.0.1:1/none"
 SETTINGS = {
     **{f"{name}_DATABASE_URL": NOWHERE for name in ("ACCOUNTS", "BILLING", "SECRETS", "QUOTA")},

@@ -194,6 +194,26 @@ class TestFaults:
 
         assert [customer.id for customer in client.v1.customers.list().data] == [again.id]
 
+    def test_within_the_work_are_kept_under_the_key_and_say_that_trying_again_is_vain(self, sandbox):
+        sandbox.knob("faults", {"kind": "status", "status": 500})
+        first = post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1")
+
+        second = post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1")
+
+        assert (first.status_code, second.status_code) == (500, 500)
+        assert first.headers["Stripe-Should-Retry"] == second.headers["Stripe-Should-Retry"] == "false"
+        assert second.headers["Idempotent-Replayed"] == "true"
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_before_any_work_are_not_kept(self, sandbox, status):
+        sandbox.knob("faults", {"kind": "status", "status": status, "retry_after": 2, "should_retry": True})
+        first = post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1")
+
+        second = post(sandbox, "/v1/customers", "name=Ada", Idempotency_Key="k1")
+
+        assert (first.headers["Retry-After"], first.headers["Stripe-Should-Retry"]) == ("2", "true")
+        assert (first.status_code, second.status_code) == (status, 200)
+
     def test_of_unknown_kinds_are_refused(self, sandbox):
         answer = requests.post(f"{sandbox.address}/_sandbox/faults", json={"kind": "flood"}, timeout=10)
 
@@ -253,6 +273,17 @@ class TestPrices:
         found = client.v1.prices.list({"lookup_keys": ["starter_monthly"]})
 
         assert [price.id for price in found.data] == [new.id]
+
+    def test_refuse_what_stripe_does_not_take(self, client):
+        product = client.v1.products.create({"name": "Starter", "description": "for a start"})
+        price = {"currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}}
+
+        with pytest.raises(stripe.InvalidRequestError, match=r"product_data\[description\]"):
+            client.v1.prices.create({**price, "product_data": {"name": "Starter", "description": "for a start"}})
+        with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: id"):
+            client.v1.products.update(product.id, {"id": "prod_other"})
+        with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: unit_amount"):
+            client.v1.prices.update("price_growth", {"unit_amount": 100})
 
     def test_do_not_share_a_lookup_key(self, client):
         with pytest.raises(stripe.InvalidRequestError):
@@ -322,6 +353,23 @@ class TestCustomers:
         assert client.v1.customers.retrieve(customer.id).balance == 0
         kinds = [each.type for each in client.v1.customers.balance_transactions.list(customer.id).data]
         assert kinds == ["applied_to_invoice", "adjustment"]
+
+
+class TestCustomerSearch:
+    def test_finds_by_metadata_what_was_not_made_just_now(self, sandbox, client):
+        made = client.v1.customers.create({"metadata": {"org_id": "org_1"}})
+        client.v1.customers.create({"metadata": {"org_id": "org_2"}})
+        query = {"query": "metadata['org_id']:'org_1'"}
+        at_once = client.v1.customers.search(query)
+
+        sandbox.set_clock("2026-04-01T00:01:00Z")
+
+        assert at_once.data == []
+        assert [each.id for each in client.v1.customers.search(query).data] == [made.id]
+
+    def test_refuses_a_query_that_it_cannot_read(self, client):
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.customers.search({"query": "org_id is org_1"})
 
 
 class TestPaymentMethods:

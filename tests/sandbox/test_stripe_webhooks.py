@@ -98,6 +98,11 @@ class TestEndpoint:
         verified = [each for each in received if verifies(each, endpoint.secret)]
         assert [each.event["type"] for each in verified] == ["customer.updated"]
 
+    @pytest.mark.parametrize("events", [["invoice.*"], ["*", "everything"]])
+    def test_takes_names_of_events_and_no_patterns(self, client, receiver, events):
+        with pytest.raises(stripe.InvalidRequestError, match="enabled_events"):
+            client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": events})
+
     def test_shows_its_secret_only_once(self, client, receiver):
         endpoint = client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["*"]})
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import stripe as stripe_sdk
 
+from sandbox import mail
 from sandbox.stripe import deliveries
 from tests.stack import crowd
 from tests.stack.stacks import Org, Running, eventually, pay
@@ -205,3 +206,51 @@ class TestDeliveries:
 
         eventually(lambda: org.usage()["limit"] == 10000, "what was lost was not made up for")
         assert org.subscription()["plan"] == "growth"
+
+
+class TestReconcile:
+    def test_takes_over_what_was_lost_though_no_webhook_follows(self, held_back: Running) -> None:
+        org = held_back.sign_up()
+        pay(org.open_checkout("starter"))
+        held_back.stripe("deliveries", {"stopped": False, "drop_next": len(undelivered(held_back))})
+        eventually(lambda: not undelivered(held_back))
+
+        looked = held_back.run("billing", "reconcile", "--org", org.id)
+        before = org.subscription()["plan"]
+        done = held_back.run("billing", "reconcile", "--org", org.id, "--execute")
+
+        assert (looked.returncode, before) == (1, "free")
+        assert f"{org.id}  upgraded, free to starter (active): taken over" in done.stdout
+        assert done.returncode == 0
+        eventually(lambda: org.usage()["limit"] == 2000, "what was lost has not reached quota")
+        assert plans(org) == ["free", "starter"]
+
+
+class TestPayingTwice:
+    def test_ends_with_one_subscription_a_refund_and_a_mail(self, stack: Running) -> None:
+        org = stack.sign_up()
+        org.subscribe("starter", limit=2000)
+        client = sdk(stack)
+        first = subscription_of(org)
+        (growth,) = client.v1.prices.list({"lookup_keys": ["chatness_growth_monthly"]}).data
+        second_tab = client.v1.checkout.sessions.create(
+            {
+                "mode": "subscription",
+                "customer": first.customer,
+                "line_items": [{"price": growth.id, "quantity": 1}],
+                "success_url": f"{stack.url}/billing",
+            }
+        )
+
+        pay(str(second_tab.url))
+
+        shown = eventually(lambda: org.subscription()["double_payment"], "nothing was said of it")
+        assert (shown["plan"], shown["refunded_cents"], shown["currency"]) == ("growth", 4900, "usd")
+        assert subscription_of(org).id == first.id
+        assert plans(org) == ["free", "starter"]
+        eventually(lambda: "You had two subscriptions; one was canceled" in subjects(org), "no mail came")
+
+
+def subjects(org: Org) -> list[str]:
+    """Of the mails that the owner got."""
+    return [message["subject"] for message in mail.read(org.stack.mail_folder) if message["to"] == org.email]

@@ -50,6 +50,13 @@ class PaymentProblem(Schema):
     payment_url = fields.String(required=True, allow_none=True)
 
 
+class DoublePayment(Schema):
+    plan = fields.String(required=True)
+    refunded_cents = fields.Integer(required=True, metadata={"description": "what went back to the card"})
+    currency = fields.String(required=True, metadata={"description": "empty if nothing had been paid by card"})
+    ended_at = schemas.Moment(required=True)
+
+
 class Subscription(Schema):
     plan = fields.String(required=True)
     status = fields.String(required=True)
@@ -59,6 +66,12 @@ class Subscription(Schema):
     scheduled_change = fields.Nested(ScheduledChange, required=True, allow_none=True)
     pending_checkout = fields.Nested(PendingCheckout, required=True, allow_none=True)
     payment_problem = fields.Nested(PaymentProblem, required=True, allow_none=True)
+    double_payment = fields.Nested(
+        DoublePayment,
+        required=True,
+        allow_none=True,
+        metadata={"description": "a second subscription that was canceled and refunded; shown for 30 days"},
+    )
 
 
 class ShownSubscription(Subscription):

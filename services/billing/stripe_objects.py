@@ -1,0 +1,91 @@
+"""What Stripe's objects say, in our words: translation only, without a call. Beside `stripe_api`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import stripe
+
+from services.billing import account_setup, stripe_calls
+from services.billing.catalogue import Catalogue
+from services.billing.sight import Seen
+
+KEPT_PLAN, KEPT_UNTIL = "chatness_kept_plan", "chatness_kept_until"
+
+
+def seen(subscription: stripe.Subscription, plans: Catalogue) -> Seen:
+    """:returns: with the plan empty where the price belongs to none"""
+    item = subscription["items"].data[0]  # `.items` is a method of the SDK's objects
+    invoice = subscription.latest_invoice
+    if not isinstance(invoice, stripe.Invoice):
+        invoice = None
+    pending = subscription.pending_update
+    metadata = subscription.metadata.to_dict() if subscription.metadata else {}
+    kept_until = metadata.get(KEPT_UNTIL) or ""
+    return Seen(
+        subscription_id=subscription.id,
+        item_id=item.id,
+        status=subscription.status,
+        plan=_plan_of(item.price, plans),
+        kept_plan=metadata.get(KEPT_PLAN) or "",
+        kept_until=moment(int(kept_until)) if kept_until.isdecimal() else None,
+        cancel_at_period_end=subscription.cancel_at_period_end,
+        pending_plan=_plan_of(pending.subscription_items[0].price, plans)
+        if pending and pending.subscription_items
+        else "",
+        period_start=moment(item.current_period_start),
+        period_end=moment(item.current_period_end),
+        changed_at=_changed_at(subscription, invoice),
+        invoice_id=invoice.id or "" if invoice else "",
+        payment_url=invoice.hosted_invoice_url or "" if invoice and invoice.status == "open" else "",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payer:
+    """Who pays for a subscription that runs. `org_id` is what its Checkout noted; empty if another made it."""
+
+    subscription_id: str
+    customer_id: str
+    org_id: str
+
+
+def payer(subscription: stripe.Subscription) -> Payer:
+    customer = subscription.customer
+    metadata = subscription.metadata.to_dict() if subscription.metadata else {}
+    return Payer(
+        subscription_id=subscription.id,
+        customer_id=customer if isinstance(customer, str) else customer.id,
+        org_id=metadata.get("org_id") or "",
+    )
+
+
+def invoice(found: stripe.Invoice) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "number": found.number,
+        "status": found.status,
+        "total_cents": found.total,
+        "amount_due_cents": found.amount_due,
+        "currency": found.currency,
+        "created_at": moment(found.created).isoformat().replace("+00:00", "Z"),
+        "url": found.hosted_invoice_url,
+        "pdf_url": found.invoice_pdf,
+    }
+
+
+def moment(unix_seconds: int) -> datetime:
+    return datetime.fromtimestamp(unix_seconds, UTC)
+
+
+def _plan_of(price: stripe.Price, plans: Catalogue) -> str:
+    plan = plans.by_lookup_key(price.lookup_key) or plans.find(stripe_calls.noted(price.metadata, account_setup.PLAN))
+    return plan.id if plan else ""
+
+
+def _changed_at(subscription: stripe.Subscription, invoice: stripe.Invoice | None) -> datetime:
+    if subscription.ended_at:
+        return moment(subscription.ended_at)
+    if invoice is None:
+        return moment(subscription.created)
+    return moment(invoice.status_transitions.paid_at or invoice.created)
