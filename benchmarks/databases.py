@@ -15,9 +15,9 @@ from shared import clock, database, migrate
 class Server:
     postgres: PostgresServer
 
-    def quota(self) -> database.Database:
+    def quota(self, name: str = "quota") -> database.Database:
         """quota's database, migrated, with the machine's clock."""
-        url = self.postgres.create_database("quota")
+        url = self.postgres.create_database(name)
         migrate.upgrade(url, "quota")
         return database.Database(url, clock.Clock())
 
