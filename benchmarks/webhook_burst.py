@@ -1,0 +1,141 @@
+"""
+What clients notice when Stripe delivers a thousand webhooks at once: the 99th percentile of admissions from the first
+one until all are followed, against that of as long a time before.
+
+One whole stack on this machine with the Stripe sandbox. The webhooks are genuine, each with its own id, about the
+subscriptions of a few customers: each is stored, and its subscription fetched and compared. They come over 64
+connections, each answer followed by the next, from this very machine. A hundred orgs send 100 messages a second
+meanwhile, open-loop (see `paced`). Every webhook must be answered 200, stored, and followed.
+"""
+
+import http.client
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import requests
+
+from benchmarks import load, orgs, paced, stack
+from benchmarks.results import Result
+from sandbox.stripe import deliveries
+
+NAME = "webhook_burst"
+
+WEBHOOKS = 1000
+CUSTOMERS = 20
+CONNECTIONS = 64
+SENDERS = 100
+PER_SECOND = 100.0
+WARM_UP_SECONDS = 10.0
+QUIET_SECONDS = 30.0  # before the burst, and for the load to go on after it
+BURST_SECONDS = 60.0
+SLOWEST_MS = 5000
+
+
+def run() -> list[Result]:
+    """:raises RuntimeError: if a webhook was refused, late or lost, or a message was not admitted"""
+    with stack.running(CHATNESS_SECRET_CACHE_SECONDS="300") as standing:
+        for _ in range(CUSTOMERS):
+            standing.owner("starter")
+        bodies = _webhooks(standing)
+        messages = [org.message(standing.port) for org in orgs.make(standing, SENDERS)]
+        load.run(messages, seconds=WARM_UP_SECONDS, connections=16)
+        with ThreadPoolExecutor(1) as beside:
+            admitting = beside.submit(
+                paced.run, messages, per_second=PER_SECOND, seconds=QUIET_SECONDS + BURST_SECONDS
+            )
+            time.sleep(QUIET_SECONDS)
+            began_at = time.time()
+            milliseconds = _deliver(standing, bodies)
+            answered_at = time.time()
+            stack.until(lambda: _followed(standing) == WEBHOOKS, seconds=BURST_SECONDS)
+            ended_at = time.time()
+            answers = _admitted(admitting)
+    if max(milliseconds) > SLOWEST_MS:
+        raise RuntimeError(f"the slowest webhook was answered after {max(milliseconds):.0f} ms")
+    lasted = ended_at - began_at
+    quiet = _between(answers, began_at - min(lasted, QUIET_SECONDS - 5), began_at)
+    burst = _between(answers, began_at, ended_at)
+    return [
+        Result(
+            name=f"{NAME}_admission_p99_ratio",
+            value=round(_p99(burst) / _p99(quiet), 2),
+            unit="times as long",
+            against="admissions before the burst",
+            detail={
+                "webhooks": WEBHOOKS,
+                "slowest_webhook_ms": round(max(milliseconds)),
+                "all_answered_within_seconds": round(answered_at - began_at, 1),
+                "all_followed_within_seconds": round(lasted, 1),
+                "quiet_p50_p99_ms": [round(statistics.median(quiet), 1), round(_p99(quiet), 1)],
+                "burst_p50_p99_ms": [round(statistics.median(burst), 1), round(_p99(burst), 1)],
+                "admissions_in_the_burst": len(burst),
+            },
+        )
+    ]
+
+
+def _webhooks(standing: stack.Standing) -> list[bytes]:
+    """The last change of each subscription, told again and again under other ids."""
+    state = requests.get(f"{standing.environment['STRIPE_API_BASE']}/_sandbox/state", timeout=15).json()
+    events = [event for event in state["event"] if event["type"] == "customer.subscription.created"]
+    return [
+        json.dumps({**events[number % len(events)], "id": f"evt_burst_{number}"}).encode()
+        for number in range(WEBHOOKS)
+    ]
+
+
+def _deliver(standing: stack.Standing, bodies: Sequence[bytes]) -> list[float]:
+    """Gives how long each took to be answered, in milliseconds. :raises RuntimeError: if one was refused"""
+    secret = standing.environment["STRIPE_WEBHOOK_SECRETS"]
+    with ThreadPoolExecutor(CONNECTIONS) as clients:
+        shares = [bodies[first::CONNECTIONS] for first in range(CONNECTIONS)]
+        taken = clients.map(lambda share: _post_all(standing.port, share, secret), shares)
+        return [each for share in taken for each in share]
+
+
+def _post_all(port: int, bodies: Sequence[bytes], secret: str) -> list[float]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    milliseconds = []
+    for body in bodies:
+        signed = deliveries.signature(body, secret, int(time.time()))
+        started = time.perf_counter()
+        headers = {"Content-Type": "application/json", "Stripe-Signature": signed}
+        connection.request("POST", "/v1/stripe/webhook", body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"a webhook was answered {answer.status}: {text.decode()}")
+        milliseconds.append((time.perf_counter() - started) * 1000)
+    connection.close()
+    return milliseconds
+
+
+def _followed(standing: stack.Standing) -> int:
+    """How many are stored, once nothing is left to be done about them."""
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(standing.environment["BILLING_DATABASE_URL"])
+    with engine.connect() as connection:
+        left = connection.scalar(text("SELECT count(*) FROM jobs WHERE state <> 'done'"))
+        stored = connection.scalar(text(r"SELECT count(*) FROM webhooks WHERE id LIKE 'evt\_burst\_%'"))
+    engine.dispose()
+    return 0 if left else int(stored or 0)
+
+
+def _admitted(admitting: "Future[list[paced.Answer]]") -> list[paced.Answer]:
+    answers = admitting.result()
+    if refused := [answer.status for answer in answers if answer.status != "201"]:
+        raise RuntimeError(f"of {len(answers)} messages {len(refused)} were not admitted: {refused[0]}")
+    return answers
+
+
+def _between(answers: Sequence[paced.Answer], start: float, end: float) -> list[float]:
+    return [answer.milliseconds for answer in answers if start <= answer.due_at < end]
+
+
+def _p99(milliseconds: Sequence[float]) -> Any:
+    return statistics.quantiles(milliseconds, n=100)[98]
