@@ -6,6 +6,7 @@ What is told to the others stands in the outbox, where the worker of a stack fin
 """
 
 import json
+import os
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -83,12 +84,16 @@ def _fill(session: Any, rows: list[dict[str, Any]], prefix: str) -> None:
 
 
 def _tidy(url: str) -> None:
-    """As autovacuum does a while later, when it would disturb what is measured."""
+    """
+    As autovacuum does a while later, when it would disturb what is measured. And what was written without waiting
+    goes to the disk now, or the first checkpoint would make every commit wait for all of it.
+    """
     connection = psycopg2.connect(url.replace("+psycopg2", ""))
     connection.autocommit = True  # a vacuum stands in no transaction
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM (FREEZE, ANALYZE) {', '.join(TABLES)}")
     connection.close()
+    os.sync()
 
 
 # The sum of `shared.events.chained`: each part behind its length, behind the sum of the event before.
