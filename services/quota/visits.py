@@ -1,11 +1,13 @@
 """
 Orgs whose time has come are opened without a message, which does what is due: their month turns, a credit expires.
 
-A few at a time behind their locks, and a bounded number in one visit, so that messages hardly notice. Any number of
-workers may visit at once: whom somebody holds is passed over, and found again at the next visit if it still waits.
-What was done is committed with each few, so that a visit that is killed is taken up by the next.
+A few at a time behind their locks, with a rest after each few and a bounded number in one visit, so that messages
+hardly notice. Any number of workers may visit at once: whom somebody holds is passed over, and found again at the
+next visit if it still waits. What was done is committed with each few, so that a visit that is killed is taken up by
+the next.
 """
 
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import Select
@@ -13,8 +15,9 @@ from sqlalchemy import Select
 from services.quota import boundary, models
 from shared import database, failpoints
 
-AT_ONCE = 100  # behind their locks in one transaction, for a few dozen milliseconds
-PER_VISIT = 1000  # half a second of work, after which the timer rests for one
+AT_ONCE = 20  # behind their locks in one transaction, for some ten milliseconds
+RESTS = 3.0  # times as long as the few before took: each is told to the others too, and messages want the machine
+PER_VISIT = 1000  # after which the timer rests
 
 
 def visit(home: database.Database, waiting: Select[str]) -> int:
@@ -33,7 +36,9 @@ def visit(home: database.Database, waiting: Select[str]) -> int:
         if not found:
             break
         for start in range(0, len(found), AT_ONCE):
+            began = time.monotonic()
             changed += _open(home, found[start : start + AT_ONCE], failures)
+            time.sleep(RESTS * (time.monotonic() - began))
         after = found[-1]
     if failures:
         raise failures[0]
