@@ -13,6 +13,7 @@ Knobs for tests and demos, JSON over HTTP under /_sandbox/ (no key; the sandbox 
   `GET` answers what waits, `DELETE` clears it.
 - `POST /_sandbox/events/<id>/resend`: deliver it once more to every endpoint that wants it.
 - `POST /_sandbox/disputes`: `{"charge": "ch_...", "reason": "fraudulent"}`; answers the dispute.
+- `POST /_sandbox/disputes/close`: `{"dispute": "dp_...", "status": "won" or "lost"}`; answers the dispute.
 - `POST /_sandbox/settings`: `{"after_dunning": "unpaid" or "cancel"}`.
 - `GET /_sandbox/state`: every object by kind. `POST /_sandbox/reset`: forget everything but the catalogue.
 """
@@ -121,6 +122,14 @@ def _add_state(knobs: flask.Blueprint, machine: Machine) -> None:
             raise errors.invalid(f"reason is one of {', '.join(refunds.DISPUTE_REASONS)}", param="reason")
         with machine.transaction() as store:
             return refunds.dispute(store, wanted.get("charge", ""), reason)
+
+    @knobs.post("/disputes/close")
+    def close_dispute() -> Object:
+        wanted = _checked({"dispute": str, "status": str})
+        if wanted.get("status") not in refunds.CLOSED:
+            raise errors.invalid("status is won or lost", param="status")
+        with machine.transaction() as store:
+            return refunds.close_dispute(store, wanted.get("dispute", ""), wanted["status"])
 
     @knobs.post("/settings")
     def settings() -> Object:

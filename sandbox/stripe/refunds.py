@@ -7,6 +7,7 @@ from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
 DISPUTE_REASONS = ("fraudulent", "general", "duplicate", "product_not_received", "subscription_canceled")
+CLOSED = ("won", "lost")
 _EVIDENCE = (
     "access_activity_log",
     "billing_address",
@@ -75,6 +76,21 @@ def dispute(store: Store, charge_id: str, reason: str) -> Object:
     created = store.save(_dispute(store, charged, reason))
     events.record(store, "charge.dispute.created", created)
     return created
+
+
+def close_dispute(store: Store, dispute_id: str, status: str) -> Object:
+    """What the bank decides in the end."""
+    before = store.get("dispute", dispute_id, param="dispute", status=400)
+    if before["status"] in CLOSED:
+        raise errors.invalid(f"Dispute {dispute_id} is closed already.", param="dispute")
+    closed = store.save({**before, "status": status})
+    events.record(store, "charge.dispute.closed", closed, before=before)
+    return closed
+
+
+def list_disputes(store: Store, params: dict[str, Any]) -> Object:
+    wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
+    return listing.page(store.find("dispute", **wanted), params, "/v1/disputes")
 
 
 def _refundable(store: Store, params: dict[str, Any]) -> Object:
@@ -161,6 +177,7 @@ ROUTES = [
     Route("POST", "/v1/refunds", refund, _REFUND),
     Route("GET", "/v1/refunds", list_refunds, {**parameters.LISTING, "charge": str, "payment_intent": str}),
     Route("GET", "/v1/refunds/<object_id>", retrieve("refund")),
+    Route("GET", "/v1/disputes", list_disputes, {**parameters.LISTING, "charge": str, "payment_intent": str}),
     Route("GET", "/v1/disputes/<object_id>", retrieve("dispute")),
 ]
 INCLUDABLES: dict[tuple[str, str], listing.Includable] = {("charge", "refunds"): refunds_of}

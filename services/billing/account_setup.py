@@ -25,6 +25,10 @@ FEATURES = {
 EVERYTHING = "*"
 EVENTS = frozenset(
     {
+        "charge.dispute.closed",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.refunded",
         "checkout.session.async_payment_failed",
         "checkout.session.async_payment_succeeded",
         "checkout.session.completed",

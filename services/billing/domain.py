@@ -4,7 +4,8 @@ An org's subscription: what it is, and what may be asked of it. Pure.
 What follows from what Stripe says is in `sight`.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -16,8 +17,10 @@ from services.billing.events import (
     CheckoutOpened,
     CustomerLinked,
     DuplicateSubscriptionEnded,
+    PaymentDisputed,
     PaymentFailed,
     PaymentRecovered,
+    PaymentRefunded,
     PeriodStarted,
     RequestGivenUp,
     SubscriptionChanged,
@@ -62,6 +65,8 @@ class Subscription:
     :param requested: the plan that a person asked for last, until it is there or was given up
     :param period_end: of the last period that was paid
     :param ended_duplicates: Stripe's ids of second subscriptions that were canceled and refunded
+    :param refunded: how much of each payment went back, in cents, by Stripe's id of the charge
+    :param disputes: how far each dispute is, by Stripe's id
     """
 
     org_id: str = ""
@@ -77,6 +82,8 @@ class Subscription:
     scheduled: Scheduled | None = None
     owing: Owing | None = None
     ended_duplicates: frozenset[str] = frozenset()
+    refunded: Mapping[str, int] = field(default_factory=dict)
+    disputes: Mapping[str, str] = field(default_factory=dict)
 
 
 def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
@@ -88,8 +95,8 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
             return replace(state, owing=owing, status="past_due")
         case PaymentRecovered():
             return replace(state, owing=None)
-        case DuplicateSubscriptionEnded():
-            return replace(state, ended_duplicates=state.ended_duplicates | {fact.subscription_id})
+        case DuplicateSubscriptionEnded() | PaymentRefunded() | PaymentDisputed():
+            return _money_back(state, fact)
         case CustomerLinked():
             return replace(state, customer_id=fact.customer_id)
         case ChangeRequested():
@@ -112,6 +119,18 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
             )
         case _:
             assert_never(fact)
+
+
+def _money_back(
+    state: Subscription, fact: DuplicateSubscriptionEnded | PaymentRefunded | PaymentDisputed
+) -> Subscription:
+    match fact:
+        case DuplicateSubscriptionEnded():
+            return replace(state, ended_duplicates=state.ended_duplicates | {fact.subscription_id})
+        case PaymentRefunded():
+            return replace(state, refunded={**state.refunded, fact.charge_id: fact.refunded_cents})
+        case PaymentDisputed():
+            return replace(state, disputes={**state.disputes, fact.dispute_id: fact.status})
 
 
 def _changed(state: Subscription, fact: SubscriptionChanged) -> Subscription:

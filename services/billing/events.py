@@ -104,6 +104,56 @@ class DuplicateSubscriptionEnded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PaymentRefunded:
+    """
+    Money of a payment went back, by whoever: by us for a second subscription, by a person at Stripe's dashboard.
+
+    :param charge_id: Stripe's id of the payment
+    :param paid_cents: what was paid, in the currency's smallest unit
+    :param refunded_cents: all that went back of it so far
+    :param currency: of both, as Stripe writes it: `usd`
+    :param seen_at: when we found out
+    """
+
+    name: ClassVar[str] = "billing.PaymentRefunded"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    charge_id: str
+    paid_cents: int
+    refunded_cents: int
+    currency: str
+    seen_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentDisputed:
+    """
+    A cardholder asks the bank for the money, or that has come further. The plan stays meanwhile.
+
+    :param dispute_id: Stripe's id
+    :param charge_id: Stripe's id of the payment
+    :param amount_cents: what is disputed, in the currency's smallest unit
+    :param currency: as Stripe writes it: `usd`
+    :param reason: Stripe's word for what the cardholder says, like `fraudulent`
+    :param status: Stripe's word for how far it is: `needs_response`, `under_review`, `won`, `lost`, `warning_…`
+    :param seen_at: when we found out
+    """
+
+    name: ClassVar[str] = "billing.PaymentDisputed"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    dispute_id: str
+    charge_id: str
+    amount_cents: int
+    currency: str
+    reason: str
+    status: str
+    seen_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CustomerLinked:
     """
     The org is this customer at Stripe.
@@ -214,6 +264,8 @@ SubscriptionEvent = (
     | PaymentFailed
     | PaymentRecovered
     | DuplicateSubscriptionEnded
+    | PaymentRefunded
+    | PaymentDisputed
     | CustomerLinked
     | ChangeRequested
     | RequestGivenUp
@@ -228,6 +280,8 @@ PUBLIC: tuple[type[events.Event], ...] = (
     PaymentFailed,
     PaymentRecovered,
     DuplicateSubscriptionEnded,
+    PaymentRefunded,
+    PaymentDisputed,
 )
 PRIVATE: tuple[type[events.Event], ...] = (
     CustomerLinked,

@@ -6,9 +6,9 @@ from functools import partial
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.billing import customers, domain, models, sight, stripe_api
+from services.billing import customers, domain, models, money_back, sight, stripe_api
 from services.billing.catalogue import FREE, Catalogue
-from services.billing.events import SubscriptionEvent
+from services.billing.events import PaymentDisputed, SubscriptionEvent
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from shared import context, database, errors, jobs, logs, store
@@ -55,6 +55,29 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
                 for one in duplicates:
                     jobs.add(session, END_DUPLICATE, _order(org_id, one), subject=org_id)
     return Difference(facts=tuple(facts), duplicates=duplicates)
+
+
+def follow_payments(parts: Parts, org_id: str, *, execute: bool = True) -> tuple[SubscriptionEvent, ...]:
+    """
+    Record what went back or is disputed.
+
+    :returns: what was not known
+    :raises Conflict, stripe_api.Away, stripe_api.Refused: as `follow`
+    """
+    with customers.lease(parts.database, org_id) as mine:
+        with parts.database.begin() as session:
+            customer_id = customers.customer_id(session, org_id)
+        payments = parts.stripe().payments(customer_id)
+        with parts.database.begin() as session:
+            mine.check(session)
+            decide = partial(money_back.follow, payments=payments, now=database.now(session))
+            facts = decide(store.load(session, stream(org_id), SUBSCRIPTION).state)
+            if execute:
+                store.execute(session, stream(org_id), SUBSCRIPTION, decide)
+    for fact in facts:
+        if isinstance(fact, PaymentDisputed):
+            log.warning("a payment is disputed", org=org_id, dispute=fact.dispute_id, status=fact.status)
+    return tuple(facts)
 
 
 def _order(org_id: str, duplicate: sight.Seen) -> dict[str, str]:

@@ -63,7 +63,7 @@ def _store(parts: Parts, events: list[dict[str, Any]]) -> int:
         except ValueError:
             log.warning("stripe lists an event of another shape")
             continue
-        if hint.type.startswith(webhooks.FOLLOWED):
+        if webhooks.is_followed(hint.type):
             with parts.database.begin() as session:
                 stored += webhooks.store(session, hint, livemode=parts.settings.livemode)
     return stored

@@ -95,9 +95,10 @@ def compare(parts: Parts, org_id: str, *, execute: bool) -> Finding:
     with context.use(actor=replace(context.current().actor, org_id=org_id)):
         try:
             difference = following.follow(parts, org_id, execute=execute)
+            payments = following.follow_payments(parts, org_id, execute=execute)
         except (errors.ServiceError, stripe_api.Refused) as error:
             return Finding(org_id=org_id, trouble=str(error))
-    return Finding(org_id=org_id, difference=difference)
+    return Finding(org_id=org_id, difference=replace(difference, facts=(*difference.facts, *payments)))
 
 
 def next_night(now: datetime) -> datetime:

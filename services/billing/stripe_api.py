@@ -16,6 +16,7 @@ import stripe
 
 from services.billing import account_setup, breaker, stripe_calls, stripe_objects
 from services.billing.catalogue import Catalogue, Plan
+from services.billing.money_back import Payment
 from services.billing.settings import Settings
 from services.billing.sight import Seen
 from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
@@ -237,6 +238,24 @@ class Stripe:
         with self._calling() as client:
             found = client.v1.invoices.list(page)
             return [stripe_objects.invoice(each) for each in found.data], found.has_more
+
+    def payments(self, customer_id: str) -> tuple[Payment, ...]:
+        """The customer's last payments, with what went back of them or is disputed."""
+        if not customer_id:
+            return ()
+        with self._calling() as client:
+            charges = client.v1.charges.list({"customer": customer_id, "limit": AT_ONCE}).data
+            disputes = {
+                each.id: client.v1.disputes.list({"charge": each.id}).data for each in charges if each.disputed
+            }
+            return tuple(stripe_objects.payment(each, disputes.get(each.id, ())) for each in charges)
+
+    def customer_of_dispute(self, dispute_id: str) -> str:
+        """Empty if nobody is named. :raises Refused: if Stripe does not know the dispute"""
+        with self._calling() as client:
+            charge = client.v1.disputes.retrieve(dispute_id, {"expand": ["charge"]}).charge
+        customer = charge.customer if isinstance(charge, stripe.Charge) else None
+        return customer.id if isinstance(customer, stripe.Customer) else customer or ""
 
     def portal(self, customer_id: str, *, key: str) -> str:
         """With the configuration that `chatness stripe setup` made; the account's default one without it."""

@@ -1,5 +1,6 @@
 """What Stripe's objects say, in our words: translation only, without a call. Beside `stripe_api`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,7 @@ import stripe
 
 from services.billing import account_setup, stripe_calls
 from services.billing.catalogue import Catalogue
+from services.billing.money_back import Dispute, Payment
 from services.billing.sight import Seen
 
 KEPT_PLAN, KEPT_UNTIL = "chatness_kept_plan", "chatness_kept_until"
@@ -57,6 +59,18 @@ def payer(subscription: stripe.Subscription) -> Payer:
         subscription_id=subscription.id,
         customer_id=customer if isinstance(customer, str) else customer.id,
         org_id=metadata.get("org_id") or "",
+    )
+
+
+def payment(charge: stripe.Charge, disputes: Iterable[stripe.Dispute]) -> Payment:
+    return Payment(
+        charge_id=charge.id,
+        currency=charge.currency,
+        paid_cents=charge.amount,
+        refunded_cents=charge.amount_refunded,
+        disputes=tuple(
+            Dispute(id=each.id, amount_cents=each.amount, reason=each.reason, status=each.status) for each in disputes
+        ),
     )
 
 

@@ -22,6 +22,8 @@ TOLERANCE_SECONDS = 300
 KEPT = timedelta(days=30)
 LONGEST_SIGNATURE = 4096  # each signature in it costs an HMAC over the body
 FOLLOWED = ("customer.subscription.", "customer.deleted", "checkout.session.", "invoice.")
+REFUND, DISPUTE = "charge.refunded", "charge.dispute."
+FOLLOW, FOLLOW_PAYMENTS, FOLLOW_DISPUTE = "billing.follow", "billing.follow_payments", "billing.follow_dispute"
 _WORD = re.compile(r"[A-Za-z0-9_.]{1,255}\Z")
 log = logs.logger(__name__)
 
@@ -94,14 +96,22 @@ def store(session: Session, webhook: Webhook, *, livemode: bool) -> bool:
     )
     if session.execute(row.on_conflict_do_nothing().returning(models.Webhook.id)).first() is None:
         return False
-    if not webhook.type.startswith(FOLLOWED) or webhook.livemode != livemode:
+    if not is_followed(webhook.type) or webhook.livemode != livemode:
+        return True
+    if webhook.type.startswith(DISPUTE):  # which names no customer, only a charge
+        jobs.add_once(session, FOLLOW_DISPUTE, {"dispute_id": webhook.object_id}, subject=webhook.object_id)
         return True
     org_id = customers.org_of(session, webhook.customer_id)
     if org_id:
-        jobs.add_once(session, "billing.follow", {"org_id": org_id}, subject=org_id)
+        kind = FOLLOW_PAYMENTS if webhook.type == REFUND else FOLLOW
+        jobs.add_once(session, kind, {"org_id": org_id}, subject=org_id)
     else:
         log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
     return True
+
+
+def is_followed(type: str) -> bool:
+    return type == REFUND or type.startswith((*FOLLOWED, DISPUTE))
 
 
 def forget_old(home: database.Database) -> None:

@@ -7,11 +7,13 @@ from sqlalchemy.orm import Session
 
 from services.accounts.events import CATALOGUE as ACCOUNTS
 from services.accounts.events import OrgFounded
-from services.billing import changes, domain, duplicates, following, reconciling, stripe_api, webhooks
+from services.billing import changes, customers, domain, duplicates, following, reconciling, stripe_api, webhooks
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
-from shared import context, database, envelope, inbox, pruning, store, worker
+from shared import context, database, envelope, inbox, logs, pruning, store, worker
+
+log = logs.logger(__name__)
 
 
 def work(settings: Settings, home: database.Database) -> worker.Work:
@@ -19,7 +21,12 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
     return worker.Work(
         service="billing",
         hears=[inbox.Hears(ACCOUNTS, {OrgFounded: partial(on_org_founded, parts)})],
-        jobs={"billing.follow": partial(follow, parts), following.END_DUPLICATE: partial(duplicates.end, parts)},
+        jobs={
+            webhooks.FOLLOW: partial(follow, parts),
+            webhooks.FOLLOW_PAYMENTS: partial(follow_payments, parts),
+            webhooks.FOLLOW_DISPUTE: partial(follow_dispute, parts),
+            following.END_DUPLICATE: partial(duplicates.end, parts),
+        },
         timers=[
             worker.Timer(
                 name="finish changes", every_seconds=5.0, run=lambda _home: changes.finish_interrupted(parts)
@@ -43,3 +50,20 @@ def follow(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
     org_id = payload["org_id"]
     with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
         following.follow(parts, org_id)
+
+
+def follow_payments(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
+    org_id = payload["org_id"]
+    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
+        following.follow_payments(parts, org_id)
+
+
+def follow_dispute(parts: Parts, job_id: str, payload: dict[str, Any]) -> None:
+    dispute_id = payload["dispute_id"]
+    customer_id = parts.stripe().customer_of_dispute(dispute_id)
+    with parts.database.begin() as session:
+        org_id = customers.org_of(session, customer_id)
+    if org_id:
+        follow_payments(parts, job_id, {"org_id": org_id})
+    else:
+        log.warning("a dispute of an unknown customer", dispute=dispute_id)

@@ -199,14 +199,14 @@ class TestEndpoint:
         set_up(settings)
         ours = stripe_account.look(settings).endpoint
         kept = sorted(account_setup.EVENTS - {"invoice.paid"})
-        api.webhook_endpoints.update(ours.id, {"enabled_events": [*kept, "charge.refunded"], "disabled": True})
+        api.webhook_endpoints.update(ours.id, {"enabled_events": [*kept, "charge.captured"], "disabled": True})
 
         (step,) = steps(settings)
 
         assert "is disabled and does not get invoice.paid" in str(step)
         assert set_up(settings) == ["UpdateEndpoint"]
         after = api.webhook_endpoints.retrieve(ours.id)
-        assert set(after.enabled_events) == account_setup.EVENTS | {"charge.refunded"}
+        assert set(after.enabled_events) == account_setup.EVENTS | {"charge.captured"}
         assert after.status == "enabled"
 
     def test_that_gets_everything_is_left_alone(self, settings, api):
@@ -226,7 +226,7 @@ class TestEvents:
     def test_hold_something_of_all_that_is_followed(self):
         assert [
             prefix
-            for prefix in webhooks.FOLLOWED
+            for prefix in (*webhooks.FOLLOWED, webhooks.REFUND, webhooks.DISPUTE)
             if not any(name.startswith(prefix) for name in account_setup.EVENTS)
         ] == []
 

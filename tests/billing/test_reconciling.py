@@ -49,7 +49,7 @@ def stored(billing):
 def followed(billing):
     """The ids of all events of Stripe's that we follow."""
     events = billing.stripe.client().v1.events.list({"limit": 100}).data
-    return {event.id for event in events if event.type.startswith(webhooks.FOLLOWED)}
+    return {event.id for event in events if webhooks.is_followed(event.type)}
 
 
 class TestCompare:
