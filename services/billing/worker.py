@@ -1,5 +1,7 @@
 """What billing hears, the webhooks it goes after, and what it does when the clock turns."""
 
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +15,8 @@ from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
 from shared import context, database, envelope, inbox, logs, pruning, store, worker
 
+RESTS = 2.0  # times as long as the look at a customer took
+LONGEST_REST_SECONDS = 0.1
 log = logs.logger(__name__)
 
 
@@ -47,15 +51,11 @@ def on_org_founded(parts: Parts, session: Session, fact: OrgFounded, envelope: e
 
 
 def follow(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
-    org_id = payload["org_id"]
-    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
-        following.follow(parts, org_id)
+    _look(partial(following.follow, parts), payload["org_id"])
 
 
 def follow_payments(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
-    org_id = payload["org_id"]
-    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
-        following.follow_payments(parts, org_id)
+    _look(partial(following.follow_payments, parts), payload["org_id"])
 
 
 def follow_dispute(parts: Parts, job_id: str, payload: dict[str, Any]) -> None:
@@ -67,3 +67,11 @@ def follow_dispute(parts: Parts, job_id: str, payload: dict[str, Any]) -> None:
         follow_payments(parts, job_id, {"org_id": org_id})
     else:
         log.warning("a dispute of an unknown customer", dispute=dispute_id)
+
+
+def _look(look: Callable[[str], object], org_id: str) -> None:
+    """And rest: after a burst of webhooks hundreds of customers may be waiting, and messages come first."""
+    began = time.monotonic()
+    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
+        look(org_id)
+    time.sleep(min(LONGEST_REST_SECONDS, RESTS * (time.monotonic() - began)))
