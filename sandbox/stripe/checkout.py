@@ -40,6 +40,7 @@ def create(store: Store, params: dict[str, Any]) -> Object:
 
 
 def list_sessions(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", subscription="subscription")
     wanted = {name: params[name] for name in ("status", "subscription") if name in params}
     found = store.find("checkout.session", customer=params.get("customer"), **wanted)
     return listing.page(found, params, "/v1/checkout/sessions")

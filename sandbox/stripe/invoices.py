@@ -138,6 +138,7 @@ def payment_of(store: Store, invoice: Object) -> Object:
 
 
 def list_invoices(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", subscription="subscription")
     found = [
         invoice
         for invoice in store.find("invoice", customer=params.get("customer"), created=params.get("created"))
@@ -164,6 +165,7 @@ def void_invoice(store: Store, _params: dict[str, Any], invoice_id: str) -> Obje
 
 
 def list_payments(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, invoice="invoice")
     wanted = {name: params[name] for name in ("invoice", "status") if name in params}
     found = store.find("invoice_payment", **wanted)
     return listing.page(found, params, "/v1/invoice_payments")

@@ -13,9 +13,11 @@ def page(objects: list[Object], params: dict[str, Any], url: str) -> Object:
     """
     One page of a list that is ordered newest first.
 
-    :raises StripeError: 400 for a cursor that is not in the list
+    :raises StripeError: 400 for a cursor that is not in the list, and for two of them
     """
     limit = params.get("limit", 10)
+    if params.get("starting_after") and params.get("ending_before"):
+        raise errors.invalid("You may only specify one of these parameters: ending_before, starting_after.")
     backwards = params.get("ending_before")
     if backwards:
         before = objects[: _position(objects, backwards, "ending_before")]
@@ -23,6 +25,18 @@ def page(objects: list[Object], params: dict[str, Any], url: str) -> Object:
     after = params.get("starting_after")
     rest = objects[_position(objects, after, "starting_after") + 1 :] if after else objects
     return listed(rest[:limit], url, has_more=len(rest) > limit)
+
+
+def known(store: Store, params: dict[str, Any], **kinds: str) -> None:
+    """
+    What a list is asked for must be there; a deleted customer still has lists.
+
+    :param kinds: by the name of the parameter
+    :raises StripeError: 400 with code resource_missing
+    """
+    for param, kind in kinds.items():
+        if params.get(param):
+            store.get(kind, params[param], param=param, status=400)
 
 
 def listed(data: list[Object], url: str, *, has_more: bool = False) -> Object:

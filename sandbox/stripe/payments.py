@@ -89,12 +89,14 @@ def cancel(store: Store, intent_id: str) -> None:
 
 
 def list_charges(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("payment_intent",) if name in params}
     found = store.find("charge", customer=params.get("customer"), **wanted)
     return listing.page(found, params, "/v1/charges")
 
 
 def list_payment_intents(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer")
     found = store.find("payment_intent", customer=params.get("customer"))
     return listing.page(found, params, "/v1/payment_intents")
 

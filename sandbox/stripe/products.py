@@ -76,6 +76,7 @@ def create_price(store: Store, params: dict[str, Any]) -> Object:
 
 
 def list_prices(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, product="product")
     found = [
         price
         for price in store.find("price")

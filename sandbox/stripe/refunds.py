@@ -58,6 +58,7 @@ def refund(store: Store, params: dict[str, Any]) -> Object:
 
 
 def list_refunds(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, charge="charge", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
     return listing.page(store.find("refund", **wanted), params, "/v1/refunds")
 
@@ -89,6 +90,7 @@ def close_dispute(store: Store, dispute_id: str, status: str) -> Object:
 
 
 def list_disputes(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, charge="charge", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
     return listing.page(store.find("dispute", **wanted), params, "/v1/disputes")
 

@@ -61,6 +61,7 @@ def start(store: Store, subscription: Object, *, authenticated: bool = False) ->
 
 
 def list_subscriptions(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", price="price")
     status = params.get("status")
     found = [
         subscription

@@ -14,7 +14,7 @@ def preview(parts: Parts, *, org_id: str, plan: str, at: str | None) -> dict[str
     """
     :returns: `{"plan", "at", "effective_at", "currency", "price_today_cents", "credit_cents", "next_invoice",
         "limits"}`; `credit_cents` is what a cheaper plan gives back, taken off the next invoices
-    :raises Invalid: and Conflict as the change itself
+    :raises Invalid: and Conflict as the change itself; `stripe_refused` where Stripe would not make it
     :raises Unavailable: `stripe_unavailable`
     """
     with parts.database.begin() as session:
@@ -23,7 +23,7 @@ def preview(parts: Parts, *, org_id: str, plan: str, at: str | None) -> dict[str
     when = domain.timing(state, plan=plan, at=at, plans=parts.plans)
     domain.request(state, intent_id="", plan=plan, at=at, plans=parts.plans)
     chosen = parts.plans.plan(plan)
-    today_cents = _today_cents(parts, customer_id, state.subscription_id, chosen) if when == "now" else 0
+    today_cents = _today_cents(parts, customer_id, state.subscription_id, chosen, when)
     moment = state.period_end if when == "period_end" and state.period_end else parts.now()
     return {
         "plan": plan,
@@ -37,14 +37,18 @@ def preview(parts: Parts, *, org_id: str, plan: str, at: str | None) -> dict[str
     }
 
 
-def _today_cents(parts: Parts, customer_id: str, known: str, plan: Plan) -> int:
-    """Less than nothing is credit."""
+def _today_cents(parts: Parts, customer_id: str, known: str, plan: Plan, when: domain.At) -> int:
+    """Less than nothing is credit. What costs nothing today is only shown if it can be bought at all."""
     if plan.id == FREE:
         return 0
     with stripe_api.unavailable_when_away():
         stripe = parts.stripe()
-        seen = sight.chosen(stripe.subscriptions(customer_id), known=known)
-        return stripe.preview(seen, plan) if seen.exists else plan.price_cents
+        if when == "now":
+            seen = sight.chosen(stripe.subscriptions(customer_id), known=known)
+            if seen.exists:
+                return stripe.preview(seen, plan)
+        stripe.expect_price(plan)
+        return plan.price_cents if when == "now" else 0
 
 
 def _next_invoice(state: Subscription, plan: Plan, *, credit_cents: int) -> dict[str, Any] | None:

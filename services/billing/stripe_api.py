@@ -21,7 +21,7 @@ from services.billing.settings import Settings
 from services.billing.sight import Seen
 from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
 from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer
-from shared import logs
+from shared import ids, logs
 
 __all__ = ["Away", "Declined", "Refused", "Session", "Stripe", "check_signature", "misses", "unavailable_when_away"]
 
@@ -217,6 +217,10 @@ class Stripe:
         wants_person = intent.status == "requires_action" or (problem and problem.code == "authentication_required")
         return "authentication_required" if wants_person else "card_declined"
 
+    def expect_price(self, plan: Plan) -> None:
+        """:raises Refused: if the plan cannot be bought"""
+        self._price_id(plan)
+
     def preview(self, seen: Seen, plan: Plan) -> int:
         """What a change to the plan would cost now, in cents; less than nothing is credit."""
         price_id = self._price_id(plan)
@@ -263,8 +267,9 @@ class Stripe:
         with self._calling() as client:
             found = client.v1.billing_portal.configurations.list({"active": True, "limit": 100})
             ours = [each.id for each in found.data if stripe_calls.noted(each.metadata, account_setup.MARK)]
-            chosen = {"configuration": ours[0]} if ours else {}
-            return client.v1.billing_portal.sessions.create(wanted | chosen, {"idempotency_key": key}).url
+            wanted |= {"configuration": ours[0]} if ours else {}
+            one = ids.derived("portal", key, *wanted.values())  # a key is good for one set of parameters
+            return client.v1.billing_portal.sessions.create(wanted, {"idempotency_key": one}).url
 
     def events(self, *, since: datetime, after: str) -> tuple[list[dict[str, Any]], bool]:
         """
@@ -314,7 +319,8 @@ class Stripe:
             found = client.v1.prices.list({"lookup_keys": [plan.lookup_key], "active": True, "limit": 1})
         if not found.data:
             log.error("stripe has no price for a plan", plan=plan.id, lookup_key=plan.lookup_key)
-            raise Refused(f"no active price has the lookup key {plan.lookup_key}")
+            words = f"{plan.name} cannot be bought at the moment: Stripe has no active price for it."
+            raise Refused(f"no active price has the lookup key {plan.lookup_key}", words=words)
         return found.data[0].id
 
     def _calling(self) -> AbstractContextManager[stripe.StripeClient]:

@@ -243,6 +243,42 @@ class TestLists:
         with pytest.raises(stripe.InvalidRequestError):
             client.v1.customers.list({"limit": limit})
 
+    @pytest.mark.parametrize(
+        "name, param",
+        [
+            ("subscriptions", "customer"),
+            ("invoices", "customer"),
+            ("invoices", "subscription"),
+            ("invoice_payments", "invoice"),
+            ("charges", "customer"),
+            ("disputes", "charge"),
+            ("prices", "product"),
+        ],
+    )
+    def test_refuse_to_be_of_what_there_is_not(self, client, name, param):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            getattr(client.v1, name).list({param: "nobody"})
+
+        assert (refused.value.http_status, refused.value.code, refused.value.param) == (
+            400,
+            "resource_missing",
+            param,
+        )
+
+    def test_of_a_deleted_customer_are_still_there(self, sandbox, client):
+        customer_id = str(sandbox.subscribe().customer)
+
+        client.v1.customers.delete(customer_id)
+
+        assert len(client.v1.invoices.list({"customer": customer_id}).data) == 1
+        assert client.v1.subscriptions.list({"customer": customer_id}).data == []
+
+    def test_refuse_two_cursors_at_once(self, client):
+        made = client.v1.customers.create({}).id
+
+        with pytest.raises(stripe.InvalidRequestError, match="only specify one"):
+            client.v1.customers.list({"starting_after": made, "ending_before": made})
+
     def test_refuse_a_cursor_that_is_not_in_the_list(self, client):
         with pytest.raises(stripe.InvalidRequestError, match="No such"):
             client.v1.customers.list({"starting_after": "cus_nobody"})
