@@ -91,13 +91,13 @@ def cancel(store: Store, intent_id: str) -> None:
 def list_charges(store: Store, params: dict[str, Any]) -> Object:
     listing.known(store, params, customer="customer", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("payment_intent",) if name in params}
-    found = store.find("charge", customer=params.get("customer"), **wanted)
+    found = store.find("charge", customer=params.get("customer"), created=params.get("created"), **wanted)
     return listing.page(found, params, "/v1/charges")
 
 
 def list_payment_intents(store: Store, params: dict[str, Any]) -> Object:
     listing.known(store, params, customer="customer")
-    found = store.find("payment_intent", customer=params.get("customer"))
+    found = store.find("payment_intent", customer=params.get("customer"), created=params.get("created"))
     return listing.page(found, params, "/v1/payment_intents")
 
 
@@ -192,9 +192,10 @@ def _card_details(card: Object, amount: int) -> Object:
     }
 
 
+_LIST = {**parameters.LISTING, "customer": str, "created": parameters.MOMENTS}
 ROUTES = [
-    Route("GET", "/v1/charges", list_charges, {**parameters.LISTING, "customer": str, "payment_intent": str}),
+    Route("GET", "/v1/charges", list_charges, {**_LIST, "payment_intent": str}),
     Route("GET", "/v1/charges/<object_id>", retrieve("charge")),
-    Route("GET", "/v1/payment_intents", list_payment_intents, {**parameters.LISTING, "customer": str}),
+    Route("GET", "/v1/payment_intents", list_payment_intents, _LIST),
     Route("GET", "/v1/payment_intents/<object_id>", retrieve("payment_intent")),
 ]

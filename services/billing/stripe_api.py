@@ -20,7 +20,7 @@ from services.billing.money_back import Payment
 from services.billing.settings import Settings
 from services.billing.sight import Seen
 from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
-from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer
+from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer, Quote
 from shared import ids, logs
 
 __all__ = ["Away", "Declined", "Refused", "Session", "Stripe", "check_signature", "misses", "unavailable_when_away"]
@@ -221,8 +221,14 @@ class Stripe:
         """:raises Refused: if the plan cannot be bought"""
         self._price_id(plan)
 
-    def preview(self, seen: Seen, plan: Plan) -> int:
-        """What a change to the plan would cost now, in cents; less than nothing is credit."""
+    def credit_cents(self, customer_id: str) -> int:
+        """What is left of former downgrades; Stripe takes it off the next invoices."""
+        if not customer_id:
+            return 0
+        with self._calling() as client:
+            return max(-(getattr(client.v1.customers.retrieve(customer_id), "balance", 0) or 0), 0)
+
+    def preview(self, seen: Seen, plan: Plan) -> Quote:
         price_id = self._price_id(plan)
         with self._calling() as client:
             invoice = client.v1.invoices.create_preview(
@@ -234,7 +240,7 @@ class Stripe:
                     },
                 }
             )
-            return invoice.total
+            return stripe_objects.quote(invoice)
 
     def invoices(self, customer_id: str, *, limit: int, after: str) -> tuple[list[dict[str, Any]], bool]:
         """A page of invoices, the newest first, and whether there are more."""

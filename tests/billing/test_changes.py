@@ -454,6 +454,35 @@ class TestPreview:
         assert (shown["price_today_cents"], shown["effective_at"]) == (0, "2026-05-01T00:00:00Z")
         assert shown["next_invoice"] == {"amount_cents": 1900, "at": "2026-05-01T00:00:00Z"}
 
+    def test_counts_the_credit_that_is_there_as_stripe_does(self, billing):
+        billing.subscribe("growth")
+        billing.set_clock("2026-04-16T00:00:00Z")
+        billing.tell("change_plan", plan="starter")  # 15.00 are left
+        billing.set_clock("2026-04-21T00:00:00Z")
+
+        shown = billing.ask("preview", plan="growth")
+        billing.tell("change_plan", plan="growth")
+        billing.set_clock("2026-05-01T00:00:00Z")
+
+        renewal, upgrade, *_ = billing.ask("list_invoices")["invoices"]
+        assert shown["price_today_cents"] == upgrade["amount_due_cents"] == 0
+        assert shown["next_invoice"]["amount_cents"] == renewal["amount_due_cents"] == 4900 - 500
+
+    def test_of_a_later_change_and_of_a_new_start_count_the_credit_too(self, billing):
+        billing.subscribe("growth")
+        billing.set_clock("2026-04-16T00:00:00Z")
+        billing.tell("change_plan", plan="starter")
+        customer = str(billing.stripe.client().v1.customers.list().data[0].id)
+        billing.stripe.client().v1.customers.update(customer, {"balance": -500})
+        billing.tell("change_plan", plan="growth")
+        billing.stripe.client().v1.customers.update(customer, {"balance": -600})
+
+        later = billing.ask("preview", plan="starter", at="period_end")
+        billing.tell("cancel", at="now")
+        anew = billing.ask("preview", plan="starter")
+
+        assert later["next_invoice"]["amount_cents"] == anew["price_today_cents"] == 1300
+
     def test_changes_nothing(self, billing):
         billing.subscribe("starter")
         before = billing.facts()
