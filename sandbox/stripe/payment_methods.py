@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import cards, customers, errors, events, listing, parameters
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -142,7 +142,7 @@ def _payment_method(store: Store, card: cards.Card, params: dict[str, Any]) -> O
 _NEW = {
     "type": Required(("card",)),
     "card": Required({"number": str, "token": str, "exp_month": int, "exp_year": int, "cvc": str}),
-    "billing_details": {"email": str, "name": str},
+    "billing_details": {"email": Unset(str), "name": Unset(str)},
     "metadata": parameters.METADATA,
 }
 _LIST = {**parameters.LISTING, "type": ("card",)}

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from sandbox.stripe import customers, errors, listing, parameters, payment_methods, subscriptions
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -157,22 +157,22 @@ def _configuration(store: Store) -> Object:
 
 _ON_OFF = {"enabled": Required(bool)}
 _CONFIGURATION = {
-    "name": str,
-    "default_return_url": str,
-    "business_profile": {"headline": str, "privacy_policy_url": str, "terms_of_service_url": str},
+    "name": Unset(str),
+    "default_return_url": Unset(str),
+    "business_profile": {"headline": Unset(str), "privacy_policy_url": str, "terms_of_service_url": str},
     "metadata": parameters.METADATA,
 }
 _FEATURES = {
     "customer_update": {
         **_ON_OFF,
-        "allowed_updates": [("address", "email", "name", "phone", "shipping", "tax_id")],
+        "allowed_updates": Unset([("address", "email", "name", "phone", "shipping", "tax_id")]),
     },
     "invoice_history": _ON_OFF,
     "payment_method_update": _ON_OFF,
     "subscription_cancel": {**_ON_OFF, "mode": ("at_period_end",), "proration_behavior": ("none",)},
     "subscription_update": {
         **_ON_OFF,
-        "default_allowed_updates": [("price", "promotion_code", "quantity")],
+        "default_allowed_updates": Unset([("price", "promotion_code", "quantity")]),
         "proration_behavior": ("always_invoice", "create_prorations", "none"),
     },
 }

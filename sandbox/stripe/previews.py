@@ -71,7 +71,7 @@ ROUTES = [
                 "items": [subscriptions.ITEM],
                 "proration_behavior": subscriptions.PRORATION,
                 "proration_date": int,
-                "billing_cycle_anchor": ("unchanged",),
+                "billing_cycle_anchor": subscriptions.ANCHOR,
                 "cancel_at_period_end": bool,
             },
         },

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.stripe import errors, events, listing, parameters
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -224,7 +224,7 @@ _PRICE = {
     "nickname": str,
     "metadata": parameters.METADATA,
 }
-_RECURRING = {"interval": Required(("month",)), "interval_count": ("1",), "usage_type": ("licensed",)}
+_RECURRING = {"interval": Required(("month",)), "interval_count": range(1, 2), "usage_type": ("licensed",)}
 ROUTES = [
     Route("POST", "/v1/products", create_product, {**_NEW_PRODUCT, "description": str}),
     Route("GET", "/v1/products", list_products, {**parameters.LISTING, "active": bool, "ids": [str]}),
@@ -233,7 +233,7 @@ ROUTES = [
         "POST",
         "/v1/products/<product_id>",
         update_product,
-        {**_PRODUCT, "description": str, "name": str, "default_price": str},
+        {**_PRODUCT, "description": Unset(str), "name": str, "default_price": str},
     ),
     Route(
         "POST",

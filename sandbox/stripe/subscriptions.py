@@ -16,7 +16,7 @@ from sandbox.stripe import (
     products,
     subscription_object,
 )
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store
 
@@ -232,18 +232,21 @@ def _has_status(subscription: Object, status: str | None) -> bool:
 
 
 PRORATION = ("always_invoice", "create_prorations", "none")
+ANCHOR = {"type": Required(("unchanged",))}
 ITEM = {"id": str, "price": str, "quantity": parameters.QUANTITY}
 _DETAILS = {
-    "comment": str,
-    "feedback": (
-        "customer_service",
-        "low_quality",
-        "missing_features",
-        "other",
-        "switched_service",
-        "too_complex",
-        "too_expensive",
-        "unused",
+    "comment": Unset(str),
+    "feedback": Unset(
+        (
+            "customer_service",
+            "low_quality",
+            "missing_features",
+            "other",
+            "switched_service",
+            "too_complex",
+            "too_expensive",
+            "unused",
+        )
     ),
 }
 _UPDATE = {
@@ -251,7 +254,7 @@ _UPDATE = {
     "proration_behavior": PRORATION,
     "proration_date": int,
     "payment_behavior": ("allow_incomplete", "error_if_incomplete", "pending_if_incomplete"),
-    "billing_cycle_anchor": ("unchanged",),
+    "billing_cycle_anchor": ANCHOR,
     "cancel_at_period_end": bool,
     "cancellation_details": _DETAILS,
     "default_payment_method": str,
