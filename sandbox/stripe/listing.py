@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.state import Object, Store
 
+DEEPEST = 4  # levels of `expand`; in a list its `data` is one of them
 Includable = Callable[[Store, Object], Any]
 
 
@@ -48,10 +49,13 @@ def expand(store: Store, answer: Object, paths: list[str], includables: dict[tup
     Put objects where the answer has only their ids.
 
     :param includables: fields that are absent unless asked for, by object and field
-    :raises StripeError: 400 for a field that cannot be expanded
+    :raises StripeError: 400 for a field that cannot be expanded, and for too deep a path
     """
     for path in paths:
-        _expand(store, answer, path.split("."), path, includables)
+        steps = path.split(".")
+        if len(steps) > DEEPEST:
+            raise errors.invalid(f"You cannot expand more than {DEEPEST} levels of a property ({path}).", param="expand")
+        _expand(store, answer, steps, path, includables)
     return answer
 
 
@@ -76,7 +80,12 @@ def _expanded(store: Store, body: Any, name: str, path: str, includables: dict[t
     if name not in body:
         raise errors.invalid(f"This property cannot be expanded ({path}).", param="expand")
     value = body[name]
-    return (store.lookup(value) or value) if isinstance(value, str) else value
+    if value is None or isinstance(value, dict | list):
+        return value
+    found = store.lookup(value) if isinstance(value, str) and name != "id" else None
+    if found is None:
+        raise errors.invalid(f"This property cannot be expanded ({path}).", param="expand")
+    return found
 
 
 def _position(objects: list[Object], object_id: str, param: str) -> int:

@@ -7,6 +7,7 @@ import pytest
 import requests
 import stripe
 
+from sandbox.stripe import events
 from tests.sandbox import stripe_process
 from tests.sandbox.stripe_process import KEY
 
@@ -25,6 +26,11 @@ class TestKeys:
             client.v1.customers.list()
 
         assert refused.value.http_status == 401
+
+    def test_that_are_restricted_are_taken_too(self, sandbox):
+        client = stripe.StripeClient("rk_test_of_the_tests", base_addresses={"api": sandbox.address})
+
+        assert client.v1.customers.list().data == []
 
     def test_are_needed(self, sandbox):
         answer = requests.get(f"{sandbox.address}/v1/customers", timeout=10)
@@ -86,7 +92,24 @@ class TestErrors:
         assert answer.headers["Request-Id"] in answer.json()["error"]["request_log_url"]
 
 
+class TestTheVersionOfTheApi:
+    def test_is_the_one_that_the_sdk_is_made_for(self):
+        assert stripe.api_version == events.API_VERSION
+
+    def test_is_no_other(self, sandbox):
+        answer = post(sandbox, "/v1/customers", "", Stripe_Version="2020-08-27")
+
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+        assert "Invalid Stripe API version: 2020-08-27" in answer.json()["error"]["message"]
+
+
 class TestIdempotency:
+    def test_has_keys_of_255_characters_at_most(self, sandbox):
+        longest = post(sandbox, "/v1/customers", "", Idempotency_Key="k" * 255)
+        longer = post(sandbox, "/v1/customers", "", Idempotency_Key="k" * 256)
+
+        assert (longest.status_code, longer.status_code) == (200, 400)
+
     def test_replays_the_first_answer_to_a_key(self, sandbox):
         first = post(sandbox, "/v1/customers", "email=a@example.com", Idempotency_Key="k1")
         second = post(sandbox, "/v1/customers", "email=a@example.com", Idempotency_Key="k1")
@@ -338,18 +361,30 @@ class TestExpand:
         subscription = sandbox.subscribe()
 
         found = client.v1.subscriptions.retrieve(
-            subscription.id, {"expand": ["latest_invoice.payments.data.payment.payment_intent", "customer"]}
+            subscription.id, {"expand": ["latest_invoice.payments", "customer"]}
+        )
+        payments = client.v1.invoice_payments.list(
+            {"invoice": found.latest_invoice.id, "expand": ["data.payment.payment_intent"]}
         )
 
-        payment = found.latest_invoice.payments.data[0].payment
-        assert payment.payment_intent.status == "succeeded"
+        assert found.latest_invoice.payments.data[0].id == payments.data[0].id
+        assert payments.data[0].payment.payment_intent.status == "succeeded"
         assert found.customer.email == "ada@example.com"
 
-    def test_refuses_what_is_no_field(self, client):
-        customer = client.v1.customers.create({})
+    @pytest.mark.parametrize("field", ["friends", "email", "id", "livemode", "balance"])
+    def test_refuses_what_is_no_field_that_names_another_object(self, client, field):
+        customer = client.v1.customers.create({"email": "ada@example.com"})
 
-        with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
-            client.v1.customers.retrieve(customer.id, {"expand": ["friends"]})
+        with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded") as refused:
+            client.v1.customers.retrieve(customer.id, {"expand": [field]})
+
+        assert refused.value.param == "expand"
+
+    def test_goes_down_four_levels_at_most(self, sandbox, client):
+        sandbox.subscribe()
+
+        with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
+            client.v1.subscriptions.list({"expand": ["data.latest_invoice.payments.data.payment"]})
 
 
 class TestCustomers:
