@@ -492,6 +492,25 @@ class TestRefunds:
         told = client.v1.events.list({"type": "charge.refunded"})
         assert [event.data.object["amount_refunded"] for event in told.data] == [1900, 400]
 
+    @pytest.mark.parametrize("ends", [None, "lost"])
+    def test_refuse_what_the_bank_has_taken_back(self, sandbox, client, ends):
+        charge = client.v1.charges.list({"customer": str(sandbox.subscribe().customer)}).data[0]
+        dispute = sandbox.knob("disputes", {"charge": charge.id})
+        if ends:
+            sandbox.knob("disputes/close", {"dispute": dispute["id"], "status": ends})
+
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.refunds.create({"payment_intent": str(charge.payment_intent)})
+
+        assert (refused.value.http_status, refused.value.code) == (400, "charge_disputed")
+
+    def test_give_back_what_was_disputed_in_vain(self, sandbox, client):
+        charge = client.v1.charges.list({"customer": str(sandbox.subscribe().customer)}).data[0]
+        dispute = sandbox.knob("disputes", {"charge": charge.id})
+        sandbox.knob("disputes/close", {"dispute": dispute["id"], "status": "won"})
+
+        assert client.v1.refunds.create({"charge": charge.id}).amount == 1900
+
     def test_refuse_more_than_is_left(self, sandbox, client):
         subscription = sandbox.subscribe()
         charge = client.v1.charges.list({"customer": str(subscription.customer)}).data[0]
