@@ -160,6 +160,7 @@ def _dispute(store: Store, charged: Object, reason: str) -> Object:
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
         "livemode": False,
