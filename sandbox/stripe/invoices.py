@@ -132,6 +132,10 @@ def of_subscription(store: Store, subscription: Object, *statuses: str) -> list[
     ]
 
 
+def newest_finalized(store: Store, subscription: Object) -> Object:
+    return of_subscription(store, subscription, "open", "paid", "uncollectible", "void")[0]
+
+
 def payment_of(store: Store, invoice: Object) -> Object:
     """The invoice payment that an open or paid invoice has, unless it owed nothing."""
     return store.find("invoice_payment", invoice=invoice["id"])[0]

@@ -22,7 +22,9 @@ def catch_up(store: Store) -> bool:
 
 def _subscription(store: Store, subscription: Object) -> None:
     pending = subscription["pending_update"]
-    if pending is not None and pending["expires_at"] <= store.now:
+    if subscription["status"] == "incomplete":
+        subscriptions.expire(store, subscription)
+    elif pending is not None and pending["expires_at"] <= store.now:
         pending_updates.expire(store, subscription)
     elif subscription["cancel_at_period_end"]:
         subscriptions.end(store, subscription, reason="cancellation_requested")

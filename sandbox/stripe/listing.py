@@ -54,7 +54,9 @@ def expand(store: Store, answer: Object, paths: list[str], includables: dict[tup
     for path in paths:
         steps = path.split(".")
         if len(steps) > DEEPEST:
-            raise errors.invalid(f"You cannot expand more than {DEEPEST} levels of a property ({path}).", param="expand")
+            raise errors.invalid(
+                f"You cannot expand more than {DEEPEST} levels of a property ({path}).", param="expand"
+            )
         _expand(store, answer, steps, path, includables)
     return answer
 

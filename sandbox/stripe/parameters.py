@@ -101,10 +101,7 @@ def _empty(shape: Any, param: str) -> None:
         return
     if shape in (int, MOMENTS) or isinstance(shape, range):
         _integer("", param)
-    message = (
-        f"You passed an empty string for '{param}'. We assume empty values are an attempt to unset a parameter; "
-        f"however '{param}' cannot be unset. You should remove '{param}' from your request or supply a non-empty value."
-    )
+    message = f"You passed an empty string for '{param}', which cannot be unset."
     raise errors.invalid(message, param=param, code="parameter_invalid_empty")
 
 

@@ -93,6 +93,14 @@ def declined(decline: str, **details: Any) -> errors.StripeError:
     return errors.StripeError(402, kind, message, **fields, **details)
 
 
+def without_person(refusal: errors.StripeError, code: str) -> errors.StripeError:
+    """A program cannot confirm at the bank: Stripe says with a code of the call that a person must."""
+    if refusal.details.get("code") == cards.AUTHENTICATION:
+        refusal.details = {**refusal.details, "code": code}
+        refusal.details.pop("decline_code")
+    return refusal
+
+
 def _card(params: dict[str, Any]) -> cards.Card:
     card = cards.by_token(params["token"]) if params.get("token") else cards.by_number(params.get("number") or "")
     if card is None:

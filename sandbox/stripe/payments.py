@@ -67,6 +67,8 @@ def charge(store: Store, intent: Object, payment_method: Object, *, authenticate
     :returns: the intent after the attempt, and why the card was declined, or None
     """
     decline = cards.charge_decline(cards.of(payment_method), authenticated=authenticated)
+    if decline == cards.AUTHENTICATION:
+        return store.save({**intent, **_action(payment_method)}), decline
     attempt = store.save(_charge(store, intent, payment_method, decline))
     after = {**intent, "latest_charge": attempt["id"]}
     if decline is None:
@@ -79,8 +81,18 @@ def charge(store: Store, intent: Object, payment_method: Object, *, authenticate
         }
     else:
         explained = {**cards.explain(decline), "charge": attempt["id"], "payment_method": payment_method}
-        after |= {"status": "requires_payment_method", "last_payment_error": explained}
+        after |= {"status": "requires_payment_method", "last_payment_error": explained, "next_action": None}
     return store.save(after), decline
+
+
+def _action(payment_method: Object) -> Object:
+    """The bank wants the person before anything is charged."""
+    return {
+        "status": "requires_action",
+        "payment_method": payment_method["id"],
+        "last_payment_error": None,
+        "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}},
+    }
 
 
 def cancel(store: Store, intent_id: str) -> None:

@@ -84,7 +84,7 @@ def set_cancel_at_period_end(store: Store, session: Object, subscription_id: str
 
 def current_subscriptions(store: Store, session: Object) -> list[Object]:
     found = store.find("subscription", customer=session["customer"])
-    return [subscription for subscription in found if subscription["status"] != "canceled"]
+    return [subscription for subscription in found if subscription["status"] not in subscriptions.ENDED]
 
 
 def card_in_use(store: Store, session: Object) -> Object | None:

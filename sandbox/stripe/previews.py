@@ -33,7 +33,7 @@ def _renewal(
     store: Store, subscription: Object, item: Object, lines: list[Object], details: dict[str, Any]
 ) -> Object:
     ends = details.get("cancel_at_period_end", subscription["cancel_at_period_end"])
-    if subscription["status"] == "canceled" or ends:
+    if subscription["status"] in subscriptions.ENDED or ends:
         message = f"No upcoming invoices for customer: {subscription['customer']}"
         raise errors.StripeError(404, "invalid_request_error", message, code="invoice_upcoming_none")
     start = item["current_period_end"]

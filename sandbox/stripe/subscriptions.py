@@ -12,6 +12,7 @@ from sandbox.stripe import (
     kept_lines,
     listing,
     parameters,
+    payment_methods,
     pending_updates,
     products,
     subscription_object,
@@ -21,6 +22,10 @@ from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store
 
 _STATUSES = ("active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused")
+
+
+ENDED = ("canceled", "incomplete_expired")
+REQUIRES_ACTION = "subscription_payment_intent_requires_action"
 
 
 def create(store: Store, params: dict[str, Any]) -> Object:
@@ -37,14 +42,19 @@ def create(store: Store, params: dict[str, Any]) -> Object:
         metadata=parameters.merged({}, params),
     )
     subscription["default_payment_method"] = params.get("default_payment_method")
-    return start(store, subscription)
+    try:
+        return start(store, subscription, behavior=params.get("payment_behavior", "allow_incomplete"))
+    except errors.StripeError as refusal:
+        raise payment_methods.without_person(refusal, REQUIRES_ACTION) from None
 
 
-def start(store: Store, subscription: Object, *, authenticated: bool = False) -> Object:
+def start(
+    store: Store, subscription: Object, *, authenticated: bool = False, behavior: str = "error_if_incomplete"
+) -> Object:
     """
-    Charge the first period and begin.
+    Charge the first period and begin. It is told as incomplete, and a moment later as active.
 
-    :raises StripeError: 402 if the card is declined; then nothing begins
+    :raises StripeError: 402 if the card is declined and `behavior` is error_if_incomplete; then nothing begins
     """
     store.save(subscription)
     item = subscription["items"]["data"][0]
@@ -53,11 +63,21 @@ def start(store: Store, subscription: Object, *, authenticated: bool = False) ->
     invoice, refusal = invoices.bill(
         store, subscription, [line], reason="subscription_create", authenticated=authenticated
     )
-    if refusal is not None:
+    if refusal is not None and behavior == "error_if_incomplete":
         raise _without_traces(refusal)
     begun = store.save({**subscription, "latest_invoice": invoice["id"]})
     events.record(store, "customer.subscription.created", begun)
-    return begun
+    if refusal is not None:
+        return begun
+    return events.changed(store, "customer.subscription.updated", begun, {**begun, "status": "active"})
+
+
+def expire(store: Store, subscription: Object) -> None:
+    """Nobody paid for the first period in 23 hours."""
+    for invoice in invoices.of_subscription(store, subscription, "open"):
+        invoices.void(store, invoice)
+    expired = {**subscription, "status": "incomplete_expired", "ended_at": store.now}
+    events.changed(store, "customer.subscription.updated", subscription, expired)
 
 
 def list_subscriptions(store: Store, params: dict[str, Any]) -> Object:
@@ -134,7 +154,7 @@ def change_lines(
 
 def cancel(store: Store, params: dict[str, Any], subscription_id: str) -> Object:
     subscription = store.get("subscription", subscription_id)
-    if subscription["status"] == "canceled":
+    if subscription["status"] in ENDED:
         raise errors.missing("subscription", subscription_id)
     item = subscription["items"]["data"][0]
     if params.get("prorate"):
@@ -179,7 +199,7 @@ def _invoice_change(
     if refusal is None:
         return after
     if behavior == "error_if_incomplete":
-        raise _without_traces(refusal)
+        raise payment_methods.without_person(_without_traces(refusal), REQUIRES_ACTION)
     if behavior == "allow_incomplete":
         invoices.schedule_next_attempt(store, invoice)
         return {**after, "status": "past_due"}
@@ -194,8 +214,11 @@ def _without_traces(refusal: errors.StripeError) -> errors.StripeError:
 
 
 def _check_update(subscription: Object, params: dict[str, Any]) -> None:
-    if subscription["status"] == "canceled" and set(params) - {"metadata", "expand"}:
+    if subscription["status"] in ENDED and set(params) - {"metadata", "cancellation_details"}:
         message = "A canceled subscription can only update its cancellation_details and metadata."
+        raise errors.invalid(message)
+    if subscription["status"] == "incomplete" and set(params) - {"metadata", "default_payment_method"}:
+        message = "An incomplete subscription can only update its metadata and default_payment_method."
         raise errors.invalid(message)
     if params.get("payment_behavior") == "pending_if_incomplete":
         for name in ("cancel_at_period_end", "default_payment_method"):
@@ -268,7 +291,7 @@ ROUTES = [
         {
             "customer": Required(str),
             "items": Required([{"price": Required(str), "quantity": parameters.QUANTITY}]),
-            "payment_behavior": ("error_if_incomplete",),
+            "payment_behavior": ("allow_incomplete", "error_if_incomplete"),
             "default_payment_method": str,
             "metadata": parameters.METADATA,
         },

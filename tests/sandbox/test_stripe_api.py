@@ -360,9 +360,7 @@ class TestExpand:
     def test_follows_several_steps(self, sandbox, client):
         subscription = sandbox.subscribe()
 
-        found = client.v1.subscriptions.retrieve(
-            subscription.id, {"expand": ["latest_invoice.payments", "customer"]}
-        )
+        found = client.v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice.payments", "customer"]})
         payments = client.v1.invoice_payments.list(
             {"invoice": found.latest_invoice.id, "expand": ["data.payment.payment_intent"]}
         )

@@ -1,6 +1,6 @@
 """
-What each call of the sandbox takes, against the SDK's types of parameters: the sandbox may know less than Stripe, which
-a call then says, but never take what Stripe does not, nor do without what Stripe needs.
+What each call of the sandbox takes, against the SDK's types of parameters: the sandbox may know less than Stripe, and
+says so, but never take what Stripe does not, nor do without what Stripe needs.
 """
 
 import sys

@@ -40,11 +40,89 @@ class TestStart:
         sandbox.use_card(customer.id, "pm_card_chargeCustomerFail")
 
         with pytest.raises(stripe.CardError):
-            client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
+            client.v1.subscriptions.create(
+                {
+                    "customer": customer.id,
+                    "items": [{"price": "price_starter"}],
+                    "payment_behavior": "error_if_incomplete",
+                }
+            )
 
         assert client.v1.subscriptions.list({"status": "all"}).data == []
         assert client.v1.invoices.list().data == []
         assert "invoice.created" not in kinds(client)
+
+    def test_is_told_as_incomplete_and_then_as_active(self, sandbox, client):
+        subscription = sandbox.subscribe()
+
+        told = [event for event in client.v1.events.list().data if event.type.startswith("customer.subscription.")]
+
+        assert [(event.type, event.data.object["status"]) for event in reversed(told)] == [
+            ("customer.subscription.created", "incomplete"),
+            ("customer.subscription.updated", "active"),
+        ]
+        assert told[0].data.to_dict()["previous_attributes"] == {"status": "incomplete"}
+        assert subscription.status == "active"
+
+
+@pytest.fixture
+def incomplete(sandbox, client):
+    """One whose first invoice could not be collected."""
+    customer = client.v1.customers.create({})
+    sandbox.use_card(customer.id, "pm_card_chargeCustomerFail")
+    return client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
+
+
+class TestIncomplete:
+    def test_begins_when_its_first_invoice_is_paid(self, client, incomplete):
+        opened = client.v1.invoices.retrieve(str(incomplete.latest_invoice))
+
+        client.v1.invoices.pay(opened.id, {"payment_method": "pm_card_visa"})
+
+        assert (incomplete.status, opened.status, opened.next_payment_attempt) == ("incomplete", "open", None)
+        assert client.v1.subscriptions.retrieve(incomplete.id).status == "active"
+
+    def test_expires_after_23_hours(self, sandbox, client, incomplete):
+        sandbox.set_clock("2026-04-01T22:59:59Z")
+        before = client.v1.subscriptions.retrieve(incomplete.id).status
+        sandbox.set_clock("2026-04-01T23:00:00Z")
+
+        assert (before, client.v1.subscriptions.retrieve(incomplete.id).status) == (
+            "incomplete",
+            "incomplete_expired",
+        )
+        assert client.v1.invoices.retrieve(str(incomplete.latest_invoice)).status == "void"
+        sandbox.set_clock("2026-06-01T00:00:00Z")
+        assert len(client.v1.invoices.list().data) == 1
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.subscriptions.cancel(incomplete.id)
+
+    def test_cannot_be_changed(self, client, incomplete):
+        with pytest.raises(stripe.InvalidRequestError, match="incomplete subscription"):
+            change(client, incomplete, "price_growth")
+
+
+class TestAPaymentThatThePersonMustConfirm:
+    def test_requires_an_action_and_is_no_charge_yet(self, sandbox, client):
+        subscription = sandbox.subscribe(card="pm_card_authenticationRequired")
+
+        waiting = change(client, subscription, "price_growth", payment_behavior="pending_if_incomplete")
+
+        (payment,) = client.v1.invoice_payments.list(
+            {"invoice": str(waiting.latest_invoice), "expand": ["data.payment.payment_intent"]}
+        ).data
+        intent = payment.payment.payment_intent
+        assert (intent.status, intent.next_action.type) == ("requires_action", "use_stripe_sdk")
+        assert (intent.last_payment_error, intent.latest_charge) == (None, None)
+
+    def test_is_refused_to_a_program(self, sandbox, client):
+        subscription = sandbox.subscribe(card="pm_card_authenticationRequired")
+        waiting = change(client, subscription, "price_growth", payment_behavior="pending_if_incomplete")
+
+        with pytest.raises(stripe.CardError) as refused:
+            client.v1.invoices.pay(str(waiting.latest_invoice))
+
+        assert (refused.value.http_status, refused.value.code) == (402, "invoice_payment_intent_requires_action")
 
 
 class TestUpgrade:
@@ -81,7 +159,7 @@ class TestUpgrade:
         "card,code",
         [
             ("pm_card_chargeCustomerFail", "card_declined"),
-            ("pm_card_authenticationRequired", "authentication_required"),
+            ("pm_card_authenticationRequired", "subscription_payment_intent_requires_action"),
         ],
     )
     def test_changes_nothing_when_the_card_fails(self, sandbox, client, card, code):
@@ -339,6 +417,16 @@ class TestTime:
 
         assert (unpaid.status, statuses) == ("unpaid", ["draft", "open", "paid"])
         assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+    def test_makes_it_active_again_by_its_newest_invoice_though_an_older_one_is_open(self, sandbox, client):
+        subscription = sandbox.subscribe(card="pm_card_chargeCustomerFail")
+        sandbox.set_clock("2026-05-01T00:00:00Z")
+        change(client, subscription, "price_growth")  # billed at once, and not paid either
+        older, newer = reversed(client.v1.invoices.list({"status": "open"}).data)
+        client.v1.invoices.pay(newer.id, {"payment_method": "pm_card_visa"})
+
+        assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+        assert client.v1.invoices.retrieve(older.id).status == "open"
 
 
 class TestPay:

@@ -219,7 +219,6 @@ class TestEvents:
         assert [event.data.object["id"] for event in found.data] == [customer.id]
         assert len(several.data) == 3
 
-
     def test_are_forgotten_after_thirty_days(self, sandbox, client):
         client.v1.customers.create({"name": "Ada"})
         (event,) = client.v1.events.list().data
