@@ -25,6 +25,7 @@ from sandbox.stripe import (
     previews,
     products,
     refunds,
+    subscription_lists,
     subscriptions,
     webhooks,
 )
@@ -45,6 +46,7 @@ ROUTES = [
     *collection.ROUTES,
     *previews.ROUTES,
     *subscriptions.ROUTES,
+    *subscription_lists.ROUTES,
     *checkout.ROUTES,
     *portal.ROUTES,
     *events.ROUTES,
@@ -53,7 +55,7 @@ ROUTES = [
 INCLUDABLES = {
     **invoices.INCLUDABLES,
     **refunds.INCLUDABLES,
-    **subscriptions.INCLUDABLES,
+    **subscription_lists.INCLUDABLES,
     **checkout.INCLUDABLES,
 }
 log = logging.getLogger(__name__)

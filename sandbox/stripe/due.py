@@ -23,6 +23,8 @@ def _subscription(body: dict[str, Any]) -> int | None:
 
 
 def _invoice(body: dict[str, Any]) -> int | None:
+    if body["status"] == "draft":
+        return body["automatically_finalizes_at"] if body["auto_advance"] else None
     return body["next_payment_attempt"] if body["status"] == "open" else None
 
 

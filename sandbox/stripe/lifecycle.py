@@ -33,7 +33,10 @@ def _subscription(store: Store, subscription: Object) -> None:
 
 
 def _invoice(store: Store, invoice: Object) -> None:
-    collection.try_again(store, invoice, store.setting("after_dunning", "unpaid"))
+    if invoice["status"] == "draft":
+        renewals.collect(store, invoice)
+    else:
+        collection.try_again(store, invoice, store.setting("after_dunning", "unpaid"))
 
 
 _RULES = {"subscription": _subscription, "invoice": _invoice, "checkout.session": checkout.expire_session}

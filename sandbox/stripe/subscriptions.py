@@ -10,7 +10,6 @@ from sandbox.stripe import (
     invoice_lines,
     invoices,
     kept_lines,
-    listing,
     parameters,
     payment_methods,
     pending_updates,
@@ -20,9 +19,6 @@ from sandbox.stripe import (
 from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store
-
-_STATUSES = ("active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused")
-
 
 ENDED = ("canceled", "incomplete_expired")
 REQUIRES_ACTION = "subscription_payment_intent_requires_action"
@@ -78,23 +74,6 @@ def expire(store: Store, subscription: Object) -> None:
         invoices.void(store, invoice)
     expired = {**subscription, "status": "incomplete_expired", "ended_at": store.now}
     events.changed(store, "customer.subscription.updated", subscription, expired)
-
-
-def list_subscriptions(store: Store, params: dict[str, Any]) -> Object:
-    listing.known(store, params, customer="customer", price="price")
-    status = params.get("status")
-    found = [
-        subscription
-        for subscription in store.find("subscription", customer=params.get("customer"), created=params.get("created"))
-        if _has_status(subscription, status)
-        and params.get("price") in (None, subscription["items"]["data"][0]["price"]["id"])
-    ]
-    return listing.page(found, params, "/v1/subscriptions")
-
-
-def of_customer(store: Store, customer: Object) -> Object:
-    found = [each for each in store.find("subscription", customer=customer["id"]) if _has_status(each, None)]
-    return listing.listed(found, f"/v1/customers/{customer['id']}/subscriptions")
 
 
 def update(store: Store, params: dict[str, Any], subscription_id: str) -> Object:
@@ -169,9 +148,9 @@ def cancel(store: Store, params: dict[str, Any], subscription_id: str) -> Object
 
 
 def end(store: Store, subscription: Object, *, reason: str, details: Object | None = None) -> Object:
-    """End a subscription at this moment; its open invoices stay, to be paid by hand."""
+    """End a subscription at this moment; its open invoices stay, to be paid by hand, and its drafts stay drafts."""
     pending_updates.drop(store, subscription)
-    for invoice in invoices.of_subscription(store, subscription, "open"):
+    for invoice in invoices.of_subscription(store, subscription, "open", "draft"):
         invoices.give_up(store, invoice)
     ended = {
         **subscription,
@@ -247,13 +226,6 @@ def _with_settings(store: Store, subscription: Object, params: dict[str, Any]) -
     return subscription
 
 
-def _has_status(subscription: Object, status: str | None) -> bool:
-    """Without a status everything but the canceled, as at Stripe; `all` is all."""
-    if status is None:
-        return bool(subscription["status"] != "canceled")
-    return status in ("all", subscription["status"]) or (status == "ended" and subscription["ended_at"] is not None)
-
-
 PRORATION = ("always_invoice", "create_prorations", "none")
 ANCHOR = {"type": Required(("unchanged",))}
 ITEM = {"id": str, "price": str, "quantity": parameters.QUANTITY}
@@ -296,18 +268,6 @@ ROUTES = [
             "metadata": parameters.METADATA,
         },
     ),
-    Route(
-        "GET",
-        "/v1/subscriptions",
-        list_subscriptions,
-        {
-            **parameters.LISTING,
-            "customer": str,
-            "price": str,
-            "status": (*_STATUSES, "ended", "all"),
-            "created": parameters.MOMENTS,
-        },
-    ),
     Route("GET", "/v1/subscriptions/<object_id>", retrieve("subscription")),
     Route("POST", "/v1/subscriptions/<subscription_id>", update, _UPDATE),
     Route(
@@ -317,4 +277,3 @@ ROUTES = [
         {"invoice_now": bool, "prorate": bool, "cancellation_details": _DETAILS},
     ),
 ]
-INCLUDABLES: dict[tuple[str, str], listing.Includable] = {("customer", "subscriptions"): of_customer}

@@ -8,7 +8,7 @@ caller's, because only the caller knows what is a repetition.
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from services.billing import account_setup, breaker, stripe_calls, stripe_object
 from services.billing.catalogue import Catalogue, Plan
 from services.billing.money_back import Payment
 from services.billing.settings import Settings
-from services.billing.sight import Seen
+from services.billing.sight import OWING, Seen
 from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
 from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer, Quote
 from shared import ids, logs
@@ -314,7 +314,17 @@ class Stripe:
                     "expand": ["data.latest_invoice"],
                 }
             )
-            return [stripe_objects.seen(each, self._plans) for each in found.data]
+            seen = [stripe_objects.seen(each, self._plans) for each in found.data]
+        return [self._with_payment_url(each) for each in seen]
+
+    def _with_payment_url(self, seen: Seen) -> Seen:
+        """Where the newest invoice is a draft that nobody charges, an older one is open, and can be paid."""
+        if seen.status not in OWING or seen.payment_url:
+            return seen
+        page: Any = {"subscription": seen.subscription_id, "status": "open", "limit": 1}
+        with self._calling() as client:
+            found = client.v1.invoices.list(page).data
+        return replace(seen, payment_url=found[0].hosted_invoice_url or "") if found else seen
 
     def _update(self, seen: Seen, change: Any, key: str) -> None:
         with self._calling() as client:

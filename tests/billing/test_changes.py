@@ -296,6 +296,19 @@ class TestUnpaid:
         assert billing.told()[3:] == [(4, "recovered", "starter", "active")]
         assert billing.subscription()["payment_problem"] is None
 
+    def test_can_be_paid_after_the_next_period_has_begun_too(self, billing):
+        billing.subscribe("starter")
+        billing.use_card(BAD)
+        billing.set_clock("2026-06-02T00:00:00Z")  # unpaid since May; June's invoice is a draft that nobody charges
+        billing.deliver()
+        billing.set_clock("2026-06-09T00:00:00Z")
+        billing.turn_timers()
+
+        billing.pay(billing.subscription()["payment_problem"]["payment_url"])
+        billing.deliver()
+
+        assert (billing.subscription()["plan"], billing.subscription()["payment_problem"]) == ("starter", None)
+
     def test_must_be_paid_before_another_plan(self, billing):
         billing.subscribe("starter")
         billing.use_card(BAD)

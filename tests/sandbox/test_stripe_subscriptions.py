@@ -65,66 +65,6 @@ class TestStart:
         assert subscription.status == "active"
 
 
-@pytest.fixture
-def incomplete(sandbox, client):
-    """One whose first invoice could not be collected."""
-    customer = client.v1.customers.create({})
-    sandbox.use_card(customer.id, "pm_card_chargeCustomerFail")
-    return client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
-
-
-class TestIncomplete:
-    def test_begins_when_its_first_invoice_is_paid(self, client, incomplete):
-        opened = client.v1.invoices.retrieve(str(incomplete.latest_invoice))
-
-        client.v1.invoices.pay(opened.id, {"payment_method": "pm_card_visa"})
-
-        assert (incomplete.status, opened.status, opened.next_payment_attempt) == ("incomplete", "open", None)
-        assert client.v1.subscriptions.retrieve(incomplete.id).status == "active"
-
-    def test_expires_after_23_hours(self, sandbox, client, incomplete):
-        sandbox.set_clock("2026-04-01T22:59:59Z")
-        before = client.v1.subscriptions.retrieve(incomplete.id).status
-        sandbox.set_clock("2026-04-01T23:00:00Z")
-
-        assert (before, client.v1.subscriptions.retrieve(incomplete.id).status) == (
-            "incomplete",
-            "incomplete_expired",
-        )
-        assert client.v1.invoices.retrieve(str(incomplete.latest_invoice)).status == "void"
-        sandbox.set_clock("2026-06-01T00:00:00Z")
-        assert len(client.v1.invoices.list().data) == 1
-        with pytest.raises(stripe.InvalidRequestError):
-            client.v1.subscriptions.cancel(incomplete.id)
-
-    def test_cannot_be_changed(self, client, incomplete):
-        with pytest.raises(stripe.InvalidRequestError, match="incomplete subscription"):
-            change(client, incomplete, "price_growth")
-
-
-class TestAPaymentThatThePersonMustConfirm:
-    def test_requires_an_action_and_is_no_charge_yet(self, sandbox, client):
-        subscription = sandbox.subscribe(card="pm_card_authenticationRequired")
-
-        waiting = change(client, subscription, "price_growth", payment_behavior="pending_if_incomplete")
-
-        (payment,) = client.v1.invoice_payments.list(
-            {"invoice": str(waiting.latest_invoice), "expand": ["data.payment.payment_intent"]}
-        ).data
-        intent = payment.payment.payment_intent
-        assert (intent.status, intent.next_action.type) == ("requires_action", "use_stripe_sdk")
-        assert (intent.last_payment_error, intent.latest_charge) == (None, None)
-
-    def test_is_refused_to_a_program(self, sandbox, client):
-        subscription = sandbox.subscribe(card="pm_card_authenticationRequired")
-        waiting = change(client, subscription, "price_growth", payment_behavior="pending_if_incomplete")
-
-        with pytest.raises(stripe.CardError) as refused:
-            client.v1.invoices.pay(str(waiting.latest_invoice))
-
-        assert (refused.value.http_status, refused.value.code) == (402, "invoice_payment_intent_requires_action")
-
-
 class TestUpgrade:
     def test_charges_the_difference_by_the_second(self, sandbox, client):
         subscription = sandbox.subscribe()
