@@ -6,6 +6,7 @@ from sandbox.stripe import customers, errors, events, invoice_object, listing, p
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
+NO_CARD = "resource_missing"
 _DUNNING_DAYS = (1, 3, 5, 7)
 _DAY_SECONDS = 24 * 3600
 
@@ -71,7 +72,7 @@ def attempt(
             "This customer has no attached payment source or default payment method. Please consider adding a "
             "default payment method."
         )
-        return _refused(store, invoice, None), errors.invalid(message, code="resource_missing")
+        return _refused(store, invoice, None), errors.invalid(message, code=NO_CARD)
     payment = payment_of(store, invoice)
     intent = store.get("payment_intent", payment["payment"]["payment_intent"])
     intent, decline = payments.charge(store, intent, chosen, authenticated=authenticated)

@@ -21,6 +21,8 @@ def create_configuration(store: Store, params: dict[str, Any]) -> Object:
 
 def update_configuration(store: Store, params: dict[str, Any], configuration_id: str) -> Object:
     before = store.get("billing_portal.configuration", configuration_id)
+    if before["is_default"] and params.get("active") is False:
+        raise errors.invalid("You cannot deactivate the default configuration.", param="active")
     return store.save({**_with(before, params), "updated": store.now})
 
 
@@ -98,7 +100,11 @@ def card_in_use(store: Store, session: Object) -> Object | None:
 
 def _chosen_configuration(store: Store, params: dict[str, Any]) -> Object:
     if params.get("configuration"):
-        return store.get("billing_portal.configuration", params["configuration"], param="configuration", status=400)
+        wanted = params["configuration"]
+        chosen = store.get("billing_portal.configuration", wanted, param="configuration", status=400)
+        if not chosen["active"]:
+            raise errors.invalid(f"The configuration {wanted} is inactive.", param="configuration")
+        return chosen
     return store.find("billing_portal.configuration", is_default=True)[0]
 
 
@@ -137,6 +143,13 @@ def _configuration(store: Store) -> Object:
                 "mode": "at_period_end",
                 "proration_behavior": "none",
             },
+            "subscription_pause": {
+                "duration": {
+                    "interval_options": [{"interval": "month", "interval_count": 1}],
+                    "type": "interval_options",
+                },
+                "enabled": False,
+            },
             "subscription_update": {
                 "billing_cycle_anchor": None,
                 "default_allowed_updates": [],
@@ -170,6 +183,7 @@ _FEATURES = {
     "invoice_history": _ON_OFF,
     "payment_method_update": _ON_OFF,
     "subscription_cancel": {**_ON_OFF, "mode": ("at_period_end",), "proration_behavior": ("none",)},
+    "subscription_pause": {"enabled": bool},
     "subscription_update": {
         **_ON_OFF,
         "default_allowed_updates": Unset([("price", "promotion_code", "quantity")]),

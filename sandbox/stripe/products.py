@@ -90,6 +90,9 @@ def list_prices(store: Store, params: dict[str, Any]) -> Object:
 def update_price(store: Store, params: dict[str, Any], price_id: str) -> Object:
     before = store.get("price", price_id)
     after = dict(before)
+    if params.get("active") is False and store.get("product", before["product"])["default_price"] == price_id:
+        message = "This price cannot be archived because it is the default price of its product."
+        raise errors.invalid(message, param="active")
     _take_lookup_key(store, after, params)
     _with(after, params, "active", "nickname")
     return _changed(store, before, after)

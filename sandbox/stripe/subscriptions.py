@@ -59,7 +59,7 @@ def start(
     invoice, refusal = invoices.bill(
         store, subscription, [line], reason="subscription_create", authenticated=authenticated
     )
-    if refusal is not None and behavior == "error_if_incomplete":
+    if refusal is not None and (behavior == "error_if_incomplete" or _has_no_card(refusal)):
         raise _without_traces(refusal)
     begun = store.save({**subscription, "latest_invoice": invoice["id"]})
     events.record(store, "customer.subscription.created", begun)
@@ -177,12 +177,17 @@ def _invoice_change(
     after["latest_invoice"] = invoice["id"]
     if refusal is None:
         return after
-    if behavior == "error_if_incomplete":
+    if behavior == "error_if_incomplete" or _has_no_card(refusal):
         raise payment_methods.without_person(_without_traces(refusal), REQUIRES_ACTION)
     if behavior == "allow_incomplete":
         invoices.schedule_next_attempt(store, invoice)
         return {**after, "status": "past_due"}
     return pending_updates.waiting(store, before, after)
+
+
+def _has_no_card(refusal: errors.StripeError) -> bool:
+    """There is nothing to charge, whatever the caller would do about a card that fails: Stripe refuses the call."""
+    return refusal.details.get("code") == invoices.NO_CARD
 
 
 def _without_traces(refusal: errors.StripeError) -> errors.StripeError:

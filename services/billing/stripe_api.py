@@ -145,7 +145,12 @@ class Stripe:
             "proration_behavior": "always_invoice",
             "payment_behavior": "pending_if_incomplete",
         }
-        self._update(seen, change, key)
+        try:
+            self._update(seen, change, key)
+        except Refused as refused:
+            if str(refused) == UNKNOWN and not refused.param:  # nothing is unknown but what to charge
+                raise Declined("card_declined") from refused
+            raise
 
     def downgrade(self, seen: Seen, plan: Plan, *, key: str) -> None:
         """Now; what is left of the dearer plan becomes credit for the next invoices."""

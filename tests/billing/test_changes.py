@@ -7,7 +7,7 @@ import requests
 
 from services.billing import stripe_transport
 from shared import clock, context, database, errors, revisions
-from tests.billing.conftest import ASKS, BAD, OWNER, open_doors
+from tests.billing.conftest import ASKS, BAD, GOOD, OWNER, open_doors
 from tests.sandbox.stripe_process import eventually
 
 
@@ -116,6 +116,19 @@ class TestUpgrade:
         billing.deliver()
 
         assert billing.told()[2:] == [(3, "upgraded", "growth", "active")]
+
+    def test_asks_for_a_card_where_there_is_none_any_more(self, billing):
+        billing.subscribe("starter")
+        client = billing.stripe.client().v1
+        for card in client.payment_methods.list({"customer": client.customers.list().data[0].id}).data:
+            client.payment_methods.detach(card.id)
+
+        with pytest.raises(errors.Conflict) as refusal:
+            billing.tell("change_plan", plan="growth")
+
+        assert (refusal.value.code, refusal.value.details["payment_url"]) == ("card_declined", None)
+        billing.use_card(GOOD)
+        assert billing.tell("change_plan", plan="growth")["outcome"] == "changed"
 
     def test_says_that_the_bank_wants_the_person(self, billing):
         billing.subscribe("starter")

@@ -280,6 +280,12 @@ class TestPrices:
         with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: unit_amount"):
             client.v1.prices.update("price_growth", {"unit_amount": 100})
 
+    def test_are_not_archived_while_they_are_their_products_default(self, client):
+        client.v1.products.update("prod_starter", {"default_price": "price_starter"})
+
+        with pytest.raises(stripe.InvalidRequestError, match="default price"):
+            client.v1.prices.update("price_starter", {"active": False})
+
     def test_do_not_share_a_lookup_key(self, client):
         with pytest.raises(stripe.InvalidRequestError):
             client.v1.prices.update("price_growth", {"lookup_key": "starter_monthly"})
@@ -290,6 +296,25 @@ class TestPrices:
 
         with pytest.raises(stripe.InvalidRequestError, match="inactive"):
             client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
+
+
+class TestThePortalsConfigurations:
+    def test_that_are_inactive_open_no_portal(self, client):
+        customer = client.v1.customers.create({})
+        features = {"invoice_history": {"enabled": True}}
+        made = client.v1.billing_portal.configurations.create({"features": features})
+        client.v1.billing_portal.configurations.update(made.id, {"active": False})
+
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.billing_portal.sessions.create({"customer": customer.id, "configuration": made.id})
+
+        assert refused.value.param == "configuration"
+
+    def test_keep_the_default_one_active(self, client):
+        (default,) = client.v1.billing_portal.configurations.list({"is_default": True}).data
+
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.billing_portal.configurations.update(default.id, {"active": False})
 
 
 class TestCustomers:

@@ -16,6 +16,7 @@ import typing_extensions
 
 from sandbox.stripe import api, parameters
 from sandbox.stripe.parameters import Required, Unset
+from services.billing import account_setup
 
 pytestmark = pytest.mark.pure
 NAMES = {
@@ -71,6 +72,13 @@ class TestCalls:
     @pytest.mark.parametrize("call", NAMES)
     def test_take_and_need_only_what_stripe_does(self, call: str) -> None:
         assert list(faults(TAKING[call].shape, params(NAMES[call]), "")) == []
+
+
+class TestTheEventsThatBillingHears:
+    def test_are_known_to_stripe(self) -> None:
+        shape = {"enabled_events": Required([tuple(account_setup.EVENTS)]), "url": Required(str)}
+
+        assert list(faults(shape, params("WebhookEndpointCreateParams"), "")) == []
 
 
 class TestFaults:

@@ -44,6 +44,31 @@ class TestIncomplete:
             change(client, incomplete, "price_growth")
 
 
+class TestACustomerWithoutACard:
+    @pytest.mark.parametrize("behavior", ["allow_incomplete", "error_if_incomplete"])
+    def test_cannot_begin(self, client, behavior):
+        customer = client.v1.customers.create({})
+        wanted = {"customer": customer.id, "items": [{"price": "price_starter"}], "payment_behavior": behavior}
+
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.subscriptions.create(wanted)
+
+        assert (refused.value.http_status, refused.value.code, refused.value.param) == (400, "resource_missing", None)
+        assert client.v1.subscriptions.list({"status": "all"}).data == []
+
+    @pytest.mark.parametrize("behavior", ["allow_incomplete", "pending_if_incomplete"])
+    def test_cannot_upgrade(self, sandbox, client, behavior):
+        subscription = sandbox.subscribe()
+        (card,) = client.v1.payment_methods.list({"customer": str(subscription.customer), "type": "card"}).data
+        client.v1.payment_methods.detach(card.id)
+
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            change(client, subscription, "price_growth", payment_behavior=behavior)
+
+        assert (refused.value.code, refused.value.param) == ("resource_missing", None)
+        assert client.v1.subscriptions.retrieve(subscription.id).pending_update is None
+
+
 class TestAPaymentThatThePersonMustConfirm:
     def test_requires_an_action_and_is_no_charge_yet(self, sandbox, client):
         subscription = sandbox.subscribe(card="pm_card_authenticationRequired")
