@@ -37,12 +37,12 @@ def draw_up(store: Store, invoice: Object) -> Object:
 def finalize(store: Store, invoice: Object) -> Object:
     """Number it, settle it with the customer's balance, and make it payable; what owes nothing is paid."""
     customer = store.get("customer", invoice["customer"])
-    after = {**invoice, **invoice_object.amounts(invoice["lines"]["data"], customer["balance"])}
+    after = {**invoice, **invoice_object.amounts(invoice["lines"]["data"], customer["balance"], invoice["currency"])}
     after |= {
         "status": "open",
         "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04}",
         "effective_at": store.now,
-        "ending_balance": min(after["total"] + customer["balance"], 0),
+        "ending_balance": after["total"] + customer["balance"] - after["amount_due"],
         "hosted_invoice_url": f"{store.public_url}/invoice/{invoice['id']}",
         "invoice_pdf": f"{store.public_url}/invoice/{invoice['id']}/pdf",
         "status_transitions": {**invoice["status_transitions"], "finalized_at": store.now},

@@ -56,7 +56,7 @@ def _preview(
         period=period,
         invoice_id=new_id("upcoming_in"),
     )
-    return {**preview, "ending_balance": min(preview["total"] + preview["starting_balance"], 0)}
+    return {**preview, "ending_balance": preview["total"] + preview["starting_balance"] - preview["amount_due"]}
 
 
 ROUTES = [

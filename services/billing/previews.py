@@ -52,7 +52,8 @@ def _quote(parts: Parts, customer_id: str, known: str, plan: Plan, when: domain.
         stripe.expect_price(plan)
         credit = stripe.credit_cents(customer_id)
     bill = plan.price_cents if when == "now" else 0
-    return Quote(due_cents=max(bill - credit, 0), left_cents=max(credit - bill, 0))
+    due = max(bill - credit, 0) if bill else 0
+    return Quote(due_cents=due, left_cents=credit - bill + due)
 
 
 def _next_invoice(state: Subscription, plan: Plan, quote: Quote) -> dict[str, Any] | None:

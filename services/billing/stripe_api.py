@@ -227,11 +227,11 @@ class Stripe:
         self._price_id(plan)
 
     def credit_cents(self, customer_id: str) -> int:
-        """What is left of former downgrades; Stripe takes it off the next invoices."""
+        """What is left of former downgrades: Stripe takes it off the next invoices, or adds it where it is debt."""
         if not customer_id:
             return 0
         with self._calling() as client:
-            return max(-(getattr(client.v1.customers.retrieve(customer_id), "balance", 0) or 0), 0)
+            return -(getattr(client.v1.customers.retrieve(customer_id), "balance", 0) or 0)
 
     def preview(self, seen: Seen, plan: Plan) -> Quote:
         price_id = self._price_id(plan)

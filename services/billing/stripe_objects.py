@@ -69,7 +69,8 @@ class Quote:
 
     :param due_cents: what the card is charged, after the customer's credit
     :param credit_cents: what a cheaper plan gives back
-    :param left_cents: the credit that is there afterwards, taken off the next invoices
+    :param left_cents: the credit that is there afterwards, taken off the next invoices; below zero it is added to
+        them, where it was too little to be charged
     """
 
     due_cents: int = 0
@@ -78,11 +79,11 @@ class Quote:
 
 
 def quote(preview: stripe.Invoice) -> Quote:
-    """A balance below zero is credit."""
+    """A balance of Stripe's below zero is credit."""
     return Quote(
         due_cents=preview.amount_due,
         credit_cents=max(-preview.total, 0),
-        left_cents=max(-(preview.starting_balance + preview.total), 0),
+        left_cents=preview.amount_due - preview.total - preview.starting_balance,
     )
 
 

@@ -494,6 +494,19 @@ class TestPreview:
         assert shown["price_today_cents"] == upgrade["amount_due_cents"] == 0
         assert shown["next_invoice"]["amount_cents"] == renewal["amount_due_cents"] == 4900 - 500
 
+    def test_puts_what_is_too_little_to_be_charged_on_the_next_invoice_as_stripe_does(self, billing):
+        billing.subscribe("starter")
+        billing.set_clock("2026-04-30T18:00:00Z")
+
+        shown = billing.ask("preview", plan="growth")
+        answer = billing.tell("change_plan", plan="growth")
+        billing.set_clock("2026-05-01T00:00:00Z")
+
+        assert (answer["outcome"], shown["price_today_cents"], shown["credit_cents"]) == ("changed", 0, 0)
+        renewal, upgrade, *_ = billing.ask("list_invoices")["invoices"]
+        assert (upgrade["total_cents"], upgrade["amount_due_cents"]) == (25, 0)
+        assert shown["next_invoice"]["amount_cents"] == renewal["amount_due_cents"] == 4925
+
     def test_of_a_later_change_and_of_a_new_start_count_the_credit_too(self, billing):
         billing.subscribe("growth")
         billing.set_clock("2026-04-16T00:00:00Z")

@@ -78,6 +78,20 @@ class TestUpgrade:
         assert price_of(after) == "price_growth"
         assert period_of(after) == period_of(subscription)
 
+    @pytest.mark.parametrize("moment, cents", [("2026-04-30T12:00:00Z", 50), ("2026-04-30T12:20:00Z", 0)])
+    def test_of_less_than_can_be_charged_is_put_on_the_next_invoice(self, sandbox, client, moment, cents):
+        subscription = sandbox.subscribe()
+        sandbox.set_clock(moment)
+
+        after = change(client, subscription, "price_growth", payment_behavior="pending_if_incomplete")
+
+        invoice = client.v1.invoices.retrieve(str(after.latest_invoice))
+        assert (invoice.status, invoice.amount_due, price_of(after)) == ("paid", cents, "price_growth")
+        assert invoice.ending_balance == invoice.total - cents
+        sandbox.set_clock("2026-05-01T00:00:00Z")
+        renewal = client.v1.invoices.list({"subscription": subscription.id}).data[0]
+        assert renewal.amount_paid == 4900 + invoice.total - cents
+
     def test_takes_the_proration_date_of_the_preview(self, sandbox, client):
         subscription = sandbox.subscribe()
         sandbox.set_clock("2026-04-11T00:00:00Z")
