@@ -27,6 +27,8 @@ def create(store: Store, params: dict[str, Any]) -> Object:
     line = params["line_items"][0]
     price = products.subscribable(store, line["price"], "line_items[0][price]")
     customer = customers.live(store, params["customer"]) if params.get("customer") else None
+    if customer and params.get("customer_email"):
+        raise errors.invalid("You may only specify one of these parameters: customer, customer_email.")
     _check_urls(params)
     expires_at = params.get("expires_at", store.now + LIFETIME_SECONDS)
     if not SHORTEST_SECONDS <= expires_at - store.now <= LIFETIME_SECONDS:
@@ -40,6 +42,7 @@ def create(store: Store, params: dict[str, Any]) -> Object:
 
 
 def list_sessions(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", subscription="subscription")
     wanted = {name: params[name] for name in ("status", "subscription") if name in params}
     found = store.find("checkout.session", customer=params.get("customer"), **wanted)
     return listing.page(found, params, "/v1/checkout/sessions")

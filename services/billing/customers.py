@@ -112,7 +112,7 @@ def portal(parts: Parts, org_id: str, *, key: str) -> str:
     """
     The address of the customer's portal.
 
-    :raises Conflict: `no_customer` before a first paid plan, or after it was deleted at Stripe
+    :raises Conflict: `no_customer` before a first paid plan, or after it was deleted at Stripe; `stripe_refused`
     :raises Unavailable: `stripe_unavailable`
     """
     with parts.database.begin() as session:

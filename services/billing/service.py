@@ -84,7 +84,7 @@ class BillingService(doors.Service):
 
         :returns: `{"plan", "at", "effective_at", "currency", "price_today_cents", "credit_cents", "next_invoice",
             "limits"}`
-        :raises Invalid: and Conflict as `change_plan`
+        :raises Invalid: and Conflict as `change_plan`; `stripe_refused` where Stripe would not make the change
         :raises Unavailable: `stripe_unavailable`
         """
         return previews.preview(self.parts, org_id=self.actor.org_id, plan=plan, at=at)
@@ -96,6 +96,7 @@ class BillingService(doors.Service):
 
         :param after: the id of the last invoice of the page before
         :raises Invalid: `invalid_limit` or `invalid_cursor`
+        :raises Conflict: `stripe_refused`
         :raises Unavailable: `stripe_unavailable`
         """
         return invoices.page(self.parts, org_id=self.actor.org_id, limit=limit, after=after)
@@ -106,7 +107,7 @@ class BillingService(doors.Service):
         Where cards are changed. The address lets in whoever has it: Stripe keeps it for a repeat, we do not.
 
         :returns: `{"url"}`
-        :raises Conflict: `no_customer` before a first paid plan
+        :raises Conflict: `no_customer` before a first paid plan; `stripe_refused`
         :raises Unavailable: `stripe_unavailable`
         """
         key = ids.derived("portal", self.actor.org_id, self.actor.id, command_id)

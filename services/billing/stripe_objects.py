@@ -62,6 +62,31 @@ def payer(subscription: stripe.Subscription) -> Payer:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """
+    What a change costs now, in cents.
+
+    :param due_cents: what the card is charged, after the customer's credit
+    :param credit_cents: what a cheaper plan gives back
+    :param left_cents: the credit that is there afterwards, taken off the next invoices; below zero it is added to
+        them, where it was too little to be charged
+    """
+
+    due_cents: int = 0
+    credit_cents: int = 0
+    left_cents: int = 0
+
+
+def quote(preview: stripe.Invoice) -> Quote:
+    """A balance of Stripe's below zero is credit."""
+    return Quote(
+        due_cents=preview.amount_due,
+        credit_cents=max(-preview.total, 0),
+        left_cents=preview.amount_due - preview.total - preview.starting_balance,
+    )
+
+
 def payment(charge: stripe.Charge, disputes: Iterable[stripe.Dispute]) -> Payment:
     return Payment(
         charge_id=charge.id,

@@ -147,7 +147,7 @@ def preview_change(body: dict[str, Any]) -> Any:
     permission="billing:manage",
     query=pagination.PageQuery,
     answers={200: pagination.page_of(billing_schemas.Invoice)},
-    refusals={"stripe_unavailable": 503},
+    refusals={"stripe_refused": 409, "stripe_unavailable": 503},
     seconds=REQUEST_SECONDS,
 )
 def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
     "/v1/billing-portal",
     permission="billing:manage",
     answers={200: billing_schemas.Url},
-    refusals={"no_customer": 409, "stripe_unavailable": 503},
+    refusals={"no_customer": 409, "stripe_refused": 409, "stripe_unavailable": 503},
     seconds=REQUEST_SECONDS,
 )
 def open_portal() -> Any:
