@@ -24,6 +24,7 @@ from services.billing.events import (
     PeriodStarted,
     RequestGivenUp,
     SubscriptionChanged,
+    SubscriptionErased,
     SubscriptionEvent,
 )
 from shared import clock, errors
@@ -84,6 +85,7 @@ class Subscription:
     ended_duplicates: frozenset[str] = frozenset()
     refunded: Mapping[str, int] = field(default_factory=dict)
     disputes: Mapping[str, str] = field(default_factory=dict)
+    is_erased: bool = False
 
 
 def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
@@ -105,11 +107,8 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
             return replace(state, requested="", request_id="") if fact.intent_id == state.request_id else state
         case CheckoutOpened():
             return state
-        case ChangeScheduled():
-            scheduled = Scheduled(plan=fact.plan, at=clock.parse(fact.takes_effect_at))
-            return replace(state, scheduled=scheduled, requested="", request_id="")
-        case ChangeWithdrawn():
-            return replace(state, scheduled=None)
+        case ChangeScheduled() | ChangeWithdrawn():
+            return _rescheduled(state, fact)
         case PeriodStarted():
             return replace(
                 state,
@@ -117,8 +116,19 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
                 period_start=clock.parse(fact.starts_at),
                 period_end=clock.parse(fact.ends_at),
             )
+        case SubscriptionErased():
+            return replace(state, is_erased=True)
         case _:
             assert_never(fact)
+
+
+def _rescheduled(state: Subscription, fact: ChangeScheduled | ChangeWithdrawn) -> Subscription:
+    match fact:
+        case ChangeScheduled():
+            scheduled = Scheduled(plan=fact.plan, at=clock.parse(fact.takes_effect_at))
+            return replace(state, scheduled=scheduled, requested="", request_id="")
+        case ChangeWithdrawn():
+            return replace(state, scheduled=None)
 
 
 def _money_back(
@@ -246,6 +256,13 @@ def end_duplicate(
             ended_at=clock.rfc3339(now),
         )
     ]
+
+
+def erase(state: Subscription) -> list[SubscriptionEvent]:
+    """Once, and only what was there."""
+    if state.version == 0 or state.is_erased:
+        return []
+    return [SubscriptionErased(org_id=state.org_id)]
 
 
 def subscription_changed(

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from services.billing import customers, models, stripe_api
-from shared import database, errors, jobs, logs
+from shared import database, errors, jobs, logs, personal
 
 MOST = 64  # at once
 TOLERANCE_SECONDS = 300
@@ -93,11 +93,13 @@ def hint(document: Any) -> Webhook:
 
 def store(session: Session, webhooks: Sequence[Webhook], *, livemode: bool) -> int:
     """
-    Keep them, and look at their customers afterwards: of those that are new, of a type we follow, and ours.
+    Keep them, and look at their customers afterwards: of those that are new, of a type we follow, and ours. Of a
+    customer that was erased nothing is kept.
 
     :returns: how many are new
     """
-    new = _kept(session, {webhook.id: webhook for webhook in webhooks})
+    gone = personal.erased_while_kept(session, {webhook.customer_id for webhook in webhooks} - {""})
+    new = _kept(session, {webhook.id: webhook for webhook in webhooks if webhook.customer_id not in gone})
     followed = [webhook for webhook in new if is_followed(webhook.type) and webhook.livemode == livemode]
     if followed:
         orgs = customers.orgs_of(session, {webhook.customer_id for webhook in followed})
