@@ -10,15 +10,14 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select, update
 
-from services.accounts.events import CATALOGUE as ACCOUNTS
 from services.accounts.events import OrgErased, OrgFounded
 from services.billing import customers, erasing, models, projections, stripe_transport
-from services.billing.events import CATALOGUE, ErasureDone
-from shared import errors, inbox, jobs, outbox, rebuilding, store, tables, verification
+from services.billing.events import CATALOGUE
+from shared import errors, jobs, rebuilding, tables, verification
 from tests.billing.test_duplicates import pay_beside, running
 from tests.databases import everything_in
+from tests.erasures import Erasure
 
-ORGS = store.Aggregate(catalogue=ACCOUNTS, initial=None, evolve=lambda state, _fact: state, project=None)
 KILLED_AT = """
 import sys
 from pathlib import Path
@@ -33,32 +32,9 @@ erasing.finish(parts.Parts(database=home, settings=of), "job_x", {"org_id": "org
 """
 
 
-class Erasure:
-    """Accounts, as far as billing hears of it."""
-
-    def __init__(self, accounts, billing):
-        self.accounts, self.billing = accounts, billing
-
-    def say(self, *facts):
-        """Accounts tells this, and billing hears all that was told so far."""
-        for fact in facts:
-            with self.accounts.begin() as session:
-                head = store.head(session, f"org-{fact.org_id}", ORGS)
-                store.append(session, head, ORGS, [fact])
-        outbox.sequence(self.accounts)
-        with self.accounts.begin() as session:
-            log = outbox.read_log(session, "accounts", after=0, limit=100)
-        inbox.Inbox(self.billing.database, "billing", self.billing.work.hears[0]).take(log)
-
-    def told(self):
-        with self.billing.database.begin() as session:
-            done = select(tables.Event).where(tables.Event.name == ErasureDone.name)
-            return [store.recorded(row).fact(CATALOGUE).org_id for row in session.scalars(done)]
-
-
 @pytest.fixture
 def erasure(billing, open_database: Callable) -> Erasure:
-    return Erasure(open_database("accounts"), billing)
+    return Erasure(open_database("accounts"), billing.database, "billing", billing.work.hears[0])
 
 
 @pytest.fixture
