@@ -34,6 +34,9 @@ def forget_commands(session: Session, *, org_id: str = "", account_id: str = "")
     by_whom = [tables.Command.actor.endswith(f":{org_id}", autoescape=True)] if org_id else []
     if account_id:
         by_whom.append(tables.Command.actor.startswith(f"person:{account_id}:", autoescape=True))
+        by_whom.append(
+            tables.Command.outcome["account_id"].astext == account_id
+        )  # with a mailed link, signed in or not
     session.execute(delete(tables.Command).where(or_(*by_whom)))
 
 

@@ -52,6 +52,11 @@ class Gateway:
         site.before_drain = self.streams.stop
         return site
 
+    @rpc.on_broadcast("accounts", "accounts.OrgErased", on_subscribed=tokens.forget_sessions)
+    @rpc.on_broadcast("accounts", "accounts.MemberRemoved", on_subscribed=tokens.forget_sessions)
+    def on_somebody_left(self, _event: dict[str, Any]) -> None:
+        self.tokens.forget_sessions()
+
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
     @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)
     def on_secret_changed(self, _event: dict[str, Any]) -> None:
