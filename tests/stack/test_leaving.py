@@ -14,6 +14,7 @@ from ops import client, processes
 from sandbox import mail
 from tests import databases
 from tests.infrastructure import NewDatabase
+from tests.stack import browser
 from tests.stack.stacks import PASSWORD, Org, Running, eventually, standing, temporary_directory
 
 KILLED_AT = (
@@ -194,6 +195,51 @@ def confirm_without_a_worker(org: Org) -> str:
     confirmed = org.stack.api.ask("POST", "/v1/deletion-confirmations", {"token": token})
     assert confirmed.status_code == 200, confirmed.text
     return token
+
+
+def test_a_person_leaves_by_the_page_and_stays_after_all(stack: Running) -> None:
+    org = stack.sign_up()
+    with browser.browser() as chromium:
+        visitor = browser.Visitor(chromium, stack.url)
+        visitor.go("/account/leaving")
+        visitor.fill(email=org.email, password=PASSWORD)
+        visitor.press("Sign in")
+        visitor.look("leaving")
+        visitor.fill(password="not the password at all")
+        visitor.press("Delete my account")
+        visitor.text("This is not your password.")
+        visitor.look("leaving-refused")
+        visitor.fill(password=PASSWORD)
+        visitor.press("Delete my account")
+        visitor.text("A mail is on its way to")
+        visitor.look("leaving-requested")
+
+        token = eventually(lambda: deletion_token(org, "confirm-deletion"), "no mail came")
+        visitor.go(f"/confirm-deletion?token={token}")
+        visitor.look("confirm-deletion")
+        assert org.owner.ask("GET", "/v1/account/deletion").json()["state"] == "requested"
+        visitor.press("Delete my account")
+        visitor.heading("Your account will be deleted")
+        visitor.look("deletion-confirmed")
+        visitor.go("/account/leaving")
+        visitor.text("Your account will be deleted on")
+        visitor.look("leaving-confirmed")
+
+        token = eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
+        visitor.go(f"/withdraw-deletion?token={token}")
+        visitor.look("withdraw-deletion")
+        visitor.go("/account/leaving")
+        visitor.press("Keep my account")
+        visitor.text("You stay: nothing will be deleted.")
+        visitor.go(f"/withdraw-deletion?token={token}")
+        visitor.press("Keep my account")
+        visitor.heading("This link does not work")
+        visitor.look("withdraw-deletion-refused")
+        visitor.go("/confirm-deletion")
+        visitor.heading("This link does not work")
+
+        assert visitor.complaints == []
+    assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
 
 
 class TestDoors:
