@@ -45,6 +45,8 @@ def report(session: Session, org_id: str, service: str) -> None:
     account_id = session.scalar(waiting) or ""
     if account_id:
         _lock(session, account_id)  # or of two reports at once neither would see the other
+    elif personal.is_erased(session, org_id):
+        return  # it is over
     fresh = postgresql.insert(models.ErasureReport).values(
         org_id=org_id, service=service, reported_at=database.now(session)
     )
@@ -60,6 +62,26 @@ def end_due(home: database.Database) -> None:
     for account_id in waiting:
         with context.use(actor=context.Actor(kind="service", id="accounts")), home.begin() as session:
             _end_if_through(session, account_id)
+
+
+def again(session: Session, id: str) -> None:
+    """
+    A restored database does not know that it was erased: an org, or a person, who has waited for all and had the last
+    mail already.
+    """
+    if id.startswith("org_"):
+        personal.erase(session, id)
+        store.execute(session, projections.org_stream(id), projections.ORG, org.erase)
+        _forget_org(session, id)
+    elif id.startswith("acc_"):
+        credential = credentials.lock(session, id)
+        orgs = deletions.orgs_of(session, id)
+        personal.erase(session, id)
+        for org_id in orgs:
+            remove = partial(org.remove, account_id=id)
+            store.execute(session, projections.org_stream(org_id), projections.ORG, remove)
+        _forget_credentials(session, id, credential.email if credential else "")
+        store.execute(session, projections.account_stream(id), projections.ACCOUNT, account.erase)
 
 
 def _due(home: database.Database) -> Sequence[str]:
@@ -90,8 +112,7 @@ def _begin(session: Session, account_id: str) -> bool:
         personal.erase(session, subject)
     _forget_credentials(session, account_id, email)
     for org_id in gone:
-        erasures.forget_commands(session, org_id=org_id)
-        erasures.forget_jobs(session, org_id)
+        _forget_org(session, org_id)
         session.add(models.ErasureOrg(org_id=org_id, account_id=account_id))
     session.add(models.Erasure(account_id=account_id, begun_at=database.now(session), farewell=farewell))
     session.flush()
@@ -103,6 +124,11 @@ def _leave(session: Session, org_id: str, account_id: str) -> bool:
     """Whether the org goes along."""
     leave = partial(org.leave_for_good, account_id=account_id)
     return store.execute(session, projections.org_stream(org_id), projections.ORG, leave).is_erased
+
+
+def _forget_org(session: Session, org_id: str) -> None:
+    erasures.forget_commands(session, org_id=org_id)
+    erasures.forget_jobs(session, org_id)
 
 
 def _forget_credentials(session: Session, account_id: str, email: str) -> None:

@@ -59,6 +59,20 @@ def leave_for_good(org: Org, *, account_id: str) -> list[OrgEvent]:
     return [MemberRemoved(org_id=org.org_id, account_id=account_id)]
 
 
+def erase(org: Org) -> list[OrgEvent]:
+    """It was erased once, before a backup was restored: whoever is in it now."""
+    if not org.org_id or org.is_erased:
+        return []
+    return [OrgErased(org_id=org.org_id)]
+
+
+def remove(org: Org, *, account_id: str) -> list[OrgEvent]:
+    """Somebody who was erased once is in it, as after a restore: whoever they are to it."""
+    if org.is_erased or account_id not in org.members:
+        return []
+    return [MemberRemoved(org_id=org.org_id, account_id=account_id)]
+
+
 def evolve(org: Org, fact: Any) -> Org:
     match fact:
         case OrgFounded():

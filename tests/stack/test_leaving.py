@@ -185,6 +185,28 @@ def test_a_worker_that_is_killed_again_and_again_erases_all_the_same(at_once: Ru
     eventually(lambda: not_held(at_once, canaries), "somebody still has something")
 
 
+def test_what_the_register_names_is_gone_when_the_doors_open(at_once: Running) -> None:
+    org, _canaries = canary_org(at_once)
+    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    names = ("services", "worker")
+    for name in names:
+        at_once.processes[name].stop()
+    register = at_once.directory / "erased.jsonl"
+    register.write_text(
+        "".join(f'{{"id": "{id}", "erased_at": "2026-11-29T00:00:00Z"}}\n' for id in (account_id, org.id))
+    )
+
+    for name in names:
+        at_once.processes[name].environment["CHATNESS_ERASED_REGISTER"] = str(register)
+        at_once.processes[name].restart()
+
+    assert org.owner.ask("GET", "/v1/account").status_code == 401
+    eventually(lambda: stripes(at_once, org) == (["canceled"], [True]), "it is still paid for")
+    other = at_once.sign_up()
+    leave(other)
+    eventually(lambda: other.id in register.read_text(), "it was not written down")
+
+
 def confirm_without_a_worker(org: Org) -> str:
     """The mail waits in its job."""
     assert org.owner.ask("POST", "/v1/account/deletion", {"password": PASSWORD}).status_code == 202
