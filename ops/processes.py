@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from ops import register
 from ops import settings as ops_settings
 from services import access
 from shared import config, database, failpoints, health, logs, metrics, readiness
@@ -114,8 +113,8 @@ def work(names: tuple[str, ...]) -> int:
     workers = {}
     for name, home in homes.items():
         todo = work_of(name, settings[name], home)
-        timers = [*todo.timers, *noted] if name == register.WRITER else todo.timers
-        workers[name] = worker.Worker(replace(todo, timers=timers), home, common.amqp_uri)
+        todo = replace(todo, timers=[*todo.timers, *noted.get(name, ())])
+        workers[name] = worker.Worker(todo, home, common.amqp_uri)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
@@ -134,13 +133,21 @@ def work(names: tuple[str, ...]) -> int:
     return 0
 
 
-def _erase_again(common: ops_settings.Settings, homes: Mapping[str, database.Database]) -> list[Any]:
-    """What a restored database has brought back; gives the timers that write down what is erased from now on."""
+def _erase_again(common: ops_settings.Settings, homes: Mapping[str, database.Database]) -> dict[str, list[Any]]:
+    """
+    What a restored database has brought back.
+
+    :returns: by service, the timers that write down what is erased from now on
+    """
     if common.erased_register is None:
-        return []
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
+        from ops import register
+
     kept = register.Register(common.erased_register)
     register.apply(kept, homes)
-    return [kept.timer()]
+    return {register.WRITER: [kept.timer()]}
 
 
 def _stop(workers: Iterable[Any], at_work: Any) -> None:
