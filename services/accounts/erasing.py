@@ -43,9 +43,7 @@ def report(session: Session, org_id: str, service: str) -> None:
     """A service has nothing of the org any more."""
     waiting = select(models.ErasureOrg.account_id).where(models.ErasureOrg.org_id == org_id)
     account_id = session.scalar(waiting) or ""
-    if account_id:
-        _lock(session, account_id)  # or of two reports at once neither would see the other
-    elif personal.is_erased(session, org_id):
+    if not account_id and personal.is_erased(session, org_id):
         return  # it is over
     fresh = postgresql.insert(models.ErasureReport).values(
         org_id=org_id, service=service, reported_at=database.now(session)
@@ -144,7 +142,8 @@ def _forget_credentials(session: Session, account_id: str, email: str) -> None:
 
 def _end_if_through(session: Session, account_id: str) -> None:
     """Tell that the account is erased, once every service has reported every org that went along."""
-    erasure = _lock(session, account_id)
+    # Before the reports are counted: of two that come at once, the second waits here for the first, and sees it then.
+    erasure = session.get(models.Erasure, account_id, with_for_update=True, populate_existing=True)
     if erasure is None:
         return
     orgs = session.scalars(select(models.ErasureOrg.org_id).where(models.ErasureOrg.account_id == account_id)).all()
@@ -163,7 +162,3 @@ def outstanding(session: Session, orgs: Sequence[str]) -> list[tuple[str, str]]:
     reports = select(models.ErasureReport).where(models.ErasureReport.org_id.in_(orgs))
     there = {(row.org_id, row.service) for row in session.scalars(reports)}
     return [(org_id, service) for org_id in orgs for service in WAITED_FOR if (org_id, service) not in there]
-
-
-def _lock(session: Session, account_id: str) -> models.Erasure | None:
-    return session.get(models.Erasure, account_id, with_for_update=True, populate_existing=True)

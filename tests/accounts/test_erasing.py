@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from services.accounts import erasing, models, projections, worker
+from services.accounts import erasing, mailing, mails, models, projections, worker
 from services.accounts.events import CATALOGUE
 from services.billing.events import CATALOGUE as BILLING
 from services.quota.events import CATALOGUE as QUOTA
@@ -232,6 +232,16 @@ class TestBegin:
         tokens = {one for one in said if one.startswith("cht_")}
         assert said - tokens <= {"wrong_credentials", "unknown_account", "erased", "changed_meanwhile"}
         assert count(accounts, models.SignedIn, models.Credential, tables.Personal) == [0, 0, 0]
+
+
+def test_nothing_is_mailed_to_who_is_gone_by_what_was_under_way(accounts, ada):
+    pass_the_time(accounts)
+    accounts.deliver()
+
+    with accounts.database.begin() as session:
+        mailing.mail_to(session, "canary@example.com", mails.deletion_withdrawn(), subject=ada.id)
+
+    assert accounts.deliver() == []
 
 
 class TestReport:

@@ -111,7 +111,8 @@ class TestAnErasure:
         billing.set_clock("2026-04-01T00:03:00Z")  # whoever was at Stripe has found the customer by now
         billing.do_jobs()
 
-        assert billing.pay(url).status_code != 303
+        pages = billing.stripe.client().v1.checkout.sessions.list().data
+        assert (billing.pay(url).status_code != 303, [page.status for page in pages]) == (True, ["expired"])
         assert (statuses(billing), erasure.told()) == ([], ["org_1"])
 
     def test_finds_a_customer_whose_making_was_cut_off_before_it_was_linked(self, billing, erasure):
@@ -296,6 +297,14 @@ class TestAnErasedOrg:
         erased.turn_timers()
 
         assert (erased.facts(), left(erased), waiting_jobs(erased)) == (facts, {}, [])
+
+    def test_is_not_brought_back_by_whoever_asks_for_a_change_when_all_is_done(self, erased):
+        erased.do_jobs()
+
+        with pytest.raises(errors.NotFound, match="erased"):
+            erased.tell("change_plan", plan="growth")
+
+        assert left(erased) == {}
 
     def test_is_not_brought_back_by_a_change_that_was_under_way(self, paying, erasure):
         with customers.lease(paying.database, "org_1") as mine:
