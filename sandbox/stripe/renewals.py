@@ -32,13 +32,12 @@ def renew(store: Store, subscription: Object) -> Object:
 
 
 def on_invoice_paid(store: Store, invoice: Object) -> None:
-    """What a payment changes: a waiting change happens, and what was behind is active again."""
+    """What a payment changes: a waiting change happens; what was behind is active again with its last invoice."""
     before = store.get("subscription", invoices.subscription_of(invoice))
     after = copy.deepcopy(before)
     if after["pending_update"] is not None and after["latest_invoice"] == invoice["id"]:
         pending_updates.apply(store, after)
-    behind = after["status"] in ("past_due", "unpaid")
-    if behind and not invoices.of_subscription(store, after, "open"):
+    if after["status"] in ("past_due", "unpaid") and after["latest_invoice"] == invoice["id"]:
         after["status"] = "active"
     events.changed(store, "customer.subscription.updated", before, after)
 

@@ -1,6 +1,6 @@
 """Look at Stripe and take over what it says: the same for a webhook, a timer, and the end of a call of ours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy import delete, or_, select, update
@@ -43,9 +43,12 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
         with parts.database.begin() as session:
             customer_id = customers.customer_id(session, org_id)
             known = store.load(session, stream(org_id), SUBSCRIPTION).state
-        found = parts.stripe().subscriptions(customer_id)
+        stripe = parts.stripe()
+        found = stripe.subscriptions(customer_id)
         seen = sight.chosen(found, known=known.subscription_id)
         duplicates = sight.duplicates(found, seen)
+        if execute and seen.draft_id:
+            seen = replace(seen, payment_url=stripe.make_payable(seen.draft_id))
         with parts.database.begin() as session:
             mine.check(session)
             state = store.load(session, stream(org_id), SUBSCRIPTION).state

@@ -18,7 +18,7 @@ from services.billing import account_setup, breaker, stripe_calls, stripe_object
 from services.billing.catalogue import Catalogue, Plan
 from services.billing.money_back import Payment
 from services.billing.settings import Settings
-from services.billing.sight import Seen
+from services.billing.sight import OWING, Seen
 from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
 from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer
 from shared import logs
@@ -204,6 +204,12 @@ class Stripe:
     def cancel_at_period_end(self, seen: Seen, wanted: bool, *, key: str) -> None:
         self._update(seen, {"cancel_at_period_end": wanted}, key)
 
+    def make_payable(self, invoice_id: str) -> str:
+        """Where a bill can be paid that was only drafted until now, because those before it were not paid."""
+        with self._calling() as client:
+            options: Any = {"idempotency_key": f"{invoice_id}-finalize"}
+            return client.v1.invoices.finalize_invoice(invoice_id, {}, options).hosted_invoice_url or ""
+
     def why_unpaid(self, invoice_id: str) -> str:
         """`card_declined` or `authentication_required`, for an invoice that could not be collected."""
         with self._calling() as client:
@@ -303,7 +309,13 @@ class Stripe:
                     "expand": ["data.latest_invoice"],
                 }
             )
-            return [stripe_objects.seen(each, self._plans) for each in found.data]
+        seen = [stripe_objects.seen(each, self._plans) for each in found.data]
+        return [self._with_debt(each) if each.status in OWING else each for each in seen]
+
+    def _with_debt(self, owing: Seen) -> Seen:
+        with self._calling() as client:
+            page: Any = {"subscription": owing.subscription_id, "limit": AT_ONCE}
+            return stripe_objects.with_debt(owing, client.v1.invoices.list(page).data)
 
     def _update(self, seen: Seen, change: Any, key: str) -> None:
         with self._calling() as client:
