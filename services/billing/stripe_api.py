@@ -37,6 +37,7 @@ class Session:
     """A Checkout session. `status` is open, complete or expired; only an open one has an address."""
 
     id: str
+    customer_id: str
     status: str
     url: str
     expires_at: datetime
@@ -351,8 +352,10 @@ def check_signature(body: str, signature: str, secrets: tuple[str, ...]) -> int:
 
 
 def _session(session: stripe.checkout.Session) -> Session:
+    customer = session.customer
     return Session(
         id=session.id,
+        customer_id=(customer if isinstance(customer, str) else customer.id) if customer else "",
         status=session.status or "expired",
         url=session.url or "",
         expires_at=stripe_objects.moment(session.expires_at),

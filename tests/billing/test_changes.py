@@ -44,6 +44,18 @@ class TestFirstPaidPlan:
 
         assert billing.tell("change_plan", plan="starter")["checkout_url"] == first["checkout_url"]
 
+    def test_opens_another_page_when_the_customer_was_deleted_at_stripe(self, billing):
+        first = billing.tell("change_plan", plan="starter")
+        client = billing.stripe.client()
+        client.v1.customers.delete(client.v1.customers.list().data[0].id)
+
+        second = billing.tell("change_plan", plan="starter")
+
+        assert billing.pay(first["checkout_url"]).status_code != 303
+        assert billing.pay(second["checkout_url"]).status_code == 303
+        billing.deliver()
+        assert billing.subscription()["plan"] == "starter"
+
     def test_closes_the_page_of_another_plan(self, billing):
         first = billing.tell("change_plan", plan="starter")
 

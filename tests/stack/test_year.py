@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ops import processes
+from sandbox import children
 from tests.faults import report
 from tests.infrastructure import NewDatabase
 from tests.stack import stacks, year_deeds, year_faults
@@ -30,6 +31,7 @@ def own_stack(new_database: NewDatabase, new_vhost: Callable[[], str]) -> Iterat
         running.add_composed("mail", "stripe", "services", "worker", "gateway")
         running.await_ready()
         yield running
+        print(children.last_lines(running.directory / "logs" / "stripe.log"))  # noqa: T201  # shown with a failure
 
 
 def begun(stack: Running, seed: int, *, orgs: int) -> Year:

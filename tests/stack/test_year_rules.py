@@ -24,7 +24,7 @@ def unix(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def invoice(status: str = "paid") -> Object:
+def invoice(status: str = "paid", **other: Any) -> Object:
     line = {
         "period": {"start": unix(START), "end": unix(END)},
         "parent": {"subscription_item_details": {"proration": False}},
@@ -35,6 +35,8 @@ def invoice(status: str = "paid") -> Object:
         "created": unix(START),
         "parent": {"subscription_details": {"subscription": "sub_1"}},
         "lines": {"data": [line]},
+        "id": "in_1",
+        **other,
     }
 
 
@@ -45,6 +47,7 @@ def subscription(**other: Any) -> Object:
         "current_period_end": unix(END),
     }
     usual = {"id": "sub_1", "status": "active", "created": unix(START), "cancel_at_period_end": False, "metadata": {}}
+    usual |= {"latest_invoice": "in_1", "pending_update": None}
     return {**usual, "items": {"data": [item]}, **other}
 
 
@@ -98,6 +101,13 @@ def owing(us: WithUs, *, until: str, plan: str, status: str) -> WithUs:
 
 def test_say_nothing_of_books_that_agree(us: WithUs, stripe: AtStripe) -> None:
     assert difference(us, stripe) == ""
+
+
+def test_say_nothing_of_a_change_that_waits_for_a_payment(us: WithUs, stripe: AtStripe) -> None:
+    waiting = subscription(pending_update={"expires_at": unix(END)}, latest_invoice="in_2")
+    bills = [invoice(), invoice("open", id="in_2", billing_reason="subscription_update")]
+
+    assert difference(us, replace(stripe, subscriptions=[waiting], invoices=bills)) == ""
 
 
 LIES_OF_STRIPE: dict[str, tuple[Callable[[AtStripe], AtStripe], str]] = {

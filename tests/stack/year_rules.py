@@ -137,10 +137,16 @@ def _schedule(us: WithUs, stripe: AtStripe, plans: Catalogue) -> Iterator[str]:
 
 
 def _period_is_paid(stripe: AtStripe, now: datetime) -> Iterator[str]:
-    """No plan without a charge: what is active has paid its last bill, and that of this period before a change."""
+    """
+    No plan without a charge: what is active has paid its last bill, and that of this period before a change. A change
+    that waits for a payment has not happened yet.
+    """
     for living in stripe.living:
         if living["status"] in PAID:
-            bills = [each for each in _invoices_of(stripe, living) if each["status"] != "void"]
+            waits = living["latest_invoice"] if living["pending_update"] else ""
+            bills = [
+                each for each in _invoices_of(stripe, living) if each["status"] != "void" and each["id"] != waits
+            ]
             paid = [each for each in bills if each["status"] == "paid" and _covers(each, now)]
             if bills[-1]["status"] != "paid" or not (paid or bills[-1]["billing_reason"] == "subscription_update"):
                 yield f"{living['id']} is active, and its bill of this period is not paid"
