@@ -113,8 +113,8 @@ FAULTS: dict[Fault, float] = {
 
 # For a short year: who is killed comes first, since what it had in hand is free again after half a minute.
 FEW: tuple[tuple[Fault, ...], ...] = (
-    (serve_is_killed, the_worker_is_killed, the_gateway_is_killed),
-    (answers_of_stripe_are_lost, stripe_answers_500, deliveries_are_lost, deliveries_come_twice_and_newest_first),
+    (serve_is_killed, the_worker_is_killed),
+    (answers_of_stripe_are_lost, stripe_answers_500, deliveries_come_twice_and_newest_first),
     (nothing, deliveries_are_lost, the_clock_goes_on_meanwhile),
 )
 
