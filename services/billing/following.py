@@ -62,15 +62,17 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
 
 def follow_payments(parts: Parts, org_id: str, *, execute: bool = True) -> tuple[SubscriptionEvent, ...]:
     """
-    Record what went back or is disputed.
+    Record what went back or is disputed, of what the org paid under any customer.
 
     :returns: what was not known
     :raises Conflict, stripe_api.Away, stripe_api.Refused: as `follow`
     """
     with customers.lease(parts.database, org_id) as mine:
         with parts.database.begin() as session:
-            customer_id = customers.customer_id(session, org_id)
-        payments = parts.stripe().payments(customer_id)
+            former = store.load(session, stream(org_id), SUBSCRIPTION).state.former_customers
+            customer_ids = [*former, customers.customer_id(session, org_id)]
+        stripe = parts.stripe()
+        payments = [payment for customer_id in customer_ids for payment in stripe.payments(customer_id)]
         with parts.database.begin() as session:
             mine.check(session)
             decide = partial(money_back.follow, payments=payments, now=database.now(session))

@@ -95,6 +95,7 @@ class Year:
     :param begins_at: the business time at which it begins
     :param done: how often each thing was done or happened; `answers`: the API's, by status and code
     :param given_up: requests that nobody served while there was patience
+    :param made_up_for: how often an org differed, for want of a webhook, when it was compared before a check
     """
 
     stack: Running
@@ -104,6 +105,7 @@ class Year:
     answers: Counter[str] = field(default_factory=Counter)
     given_up: int = 0
     checks: int = 0
+    made_up_for: int = 0
     round: int = 0
     tenants: list[Tenant] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -239,6 +241,7 @@ class Year:
             "deeds_and_faults": dict(self.done),
             "answers": dict(self.answers),
             "given_up": self.given_up,
+            "made_up_for": self.made_up_for,
             "subscriptions": sum(len(stripe.subscriptions) for stripe in at_stripe),
             "paid_invoices": len(paid),
             "changes": changes[0][0],
@@ -264,6 +267,7 @@ class Year:
             self._await_quiet()
             told = self.stripe.told()
             done = self.stack.run("billing", "reconcile", "--execute")
+            self.made_up_for += sum(int(number) for number in re.findall(r": (\d+) differ", done.stdout))
             if done.returncode == OK and NO_DIFFERENCE in done.stdout and self._is_quiet():
                 return told
             assert time.monotonic() < deadline, f"seed {self.seed}: {done.stdout}{done.stderr}"
