@@ -111,17 +111,19 @@ FAULTS: dict[Fault, float] = {
 }
 
 
-# For a short year: who is killed comes first, since what it had in hand is free again after half a minute.
-FEW: tuple[tuple[Fault, ...], ...] = (
-    (serve_is_killed, the_worker_is_killed),
-    (answers_of_stripe_are_lost, stripe_answers_500, deliveries_come_twice_and_newest_first),
-    (nothing, deliveries_are_lost, the_clock_goes_on_meanwhile),
+KILLS: tuple[Fault, ...] = (serve_is_killed, the_worker_is_killed, the_gateway_is_killed)
+FEW: tuple[Fault, ...] = (
+    answers_of_stripe_are_lost,
+    stripe_answers_500,
+    deliveries_come_twice_and_newest_first,
+    deliveries_are_lost,
+    the_clock_goes_on_meanwhile,
 )
 
 
 def few(year: Year) -> list[Fault]:
-    """Each of a few once."""
-    return [fault for group in FEW for fault in year.chance.sample(group, k=len(group))]
+    """For a short year. Who is killed comes first: what it had in hand is free again after half a minute."""
+    return [year.chance.choice(KILLS), *year.chance.sample(FEW, k=len(FEW))]
 
 
 def choose(year: Year) -> Fault:

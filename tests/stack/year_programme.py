@@ -149,12 +149,13 @@ class Year:
 
     def all_hands(self, work: Iterable[Work], meanwhile: Work = lambda: None) -> None:
         left = deque(work)
+        until = time.monotonic() + QUIET_SECONDS + 10 * len(left)
         threads = [threading.Thread(target=self._drain, args=[left]) for _ in range(HANDS)]
         for thread in threads:
             thread.start()
         meanwhile()
         for thread in threads:
-            thread.join(QUIET_SECONDS)
+            thread.join(max(0.0, until - time.monotonic()))
             assert not thread.is_alive(), "somebody was never answered"
         if self.faults:
             raise AssertionError(f"seed {self.seed}, round {self.round}: {self.faults[0]}, of {len(self.faults)}")
