@@ -48,7 +48,7 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
         seen = sight.chosen(found, known=known.subscription_id)
         duplicates = sight.duplicates(found, seen)
         if execute and seen.draft_id:
-            seen = replace(seen, payment_url=stripe.make_payable(seen.draft_id))
+            seen = _made_payable(stripe, seen)
         with parts.database.begin() as session:
             mine.check(session)
             state = store.load(session, stream(org_id), SUBSCRIPTION).state
@@ -58,6 +58,15 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
                 for one in duplicates:
                     jobs.add(session, END_DUPLICATE, _order(org_id, one), subject=org_id)
     return Difference(facts=tuple(facts), duplicates=duplicates)
+
+
+def _made_payable(stripe: stripe_api.Stripe, owing: sight.Seen) -> sight.Seen:
+    """What becomes of the plan does not hang on it: somebody at the dashboard may have been faster."""
+    try:
+        return replace(owing, payment_url=stripe.make_payable(owing.draft_id))
+    except stripe_api.Refused as refused:
+        log.warning("a bill could not be made payable", invoice=owing.draft_id, reason=str(refused))
+        return owing
 
 
 def follow_payments(parts: Parts, org_id: str, *, execute: bool = True) -> tuple[SubscriptionEvent, ...]:

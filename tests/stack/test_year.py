@@ -58,6 +58,7 @@ def test_of_a_few_orgs(own_stack: Running, seed: int) -> None:
     year.check()
 
     assert year.days() >= DAYS
+    assert year.figures()["paid_invoices"] > 0
 
 
 @pytest.mark.soak
