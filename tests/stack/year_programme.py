@@ -134,7 +134,7 @@ class Year:
         return f"key-{self.seed}-{next(self._keys)}"
 
     def settle_in(self, orgs: int) -> None:
-        """That many sign up, and most of them take a bot or two more than Free has room for later."""
+        """That many sign up, each with one bot, on Free."""
 
         def sign_up() -> None:
             org = self.stack.sign_up()
