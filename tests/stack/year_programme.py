@@ -26,6 +26,7 @@ from tests.stack import stacks, year_books, year_rules
 from tests.stack.stacks import Org, Running, eventually
 
 HANDS = 4  # deeds at once
+SIGNING_UP = 2  # each costs two hashes of a password, which are to be had in time
 PATIENCE_SECONDS = 8.0  # of a person whose request is not served
 QUIET_SECONDS = 120
 LOOK_SECONDS = 0.1
@@ -140,17 +141,17 @@ class Year:
             org = self.stack.sign_up()
             self.tenants.append(Tenant(self, org, org.owner.token))
 
-        self.all_hands([sign_up] * orgs)
+        self.all_hands([sign_up] * orgs, hands=SIGNING_UP)
 
     def play(self, deeds: Iterable[Work], meanwhile: Work) -> None:
         """One round."""
         self.round += 1
         self.all_hands(deeds, meanwhile)
 
-    def all_hands(self, work: Iterable[Work], meanwhile: Work = lambda: None) -> None:
+    def all_hands(self, work: Iterable[Work], meanwhile: Work = lambda: None, *, hands: int = HANDS) -> None:
         left = deque(work)
         until = time.monotonic() + QUIET_SECONDS + 10 * len(left)
-        threads = [threading.Thread(target=self._drain, args=[left]) for _ in range(HANDS)]
+        threads = [threading.Thread(target=self._drain, args=[left]) for _ in range(hands)]
         for thread in threads:
             thread.start()
         meanwhile()
