@@ -67,12 +67,13 @@ def complete(store: Store, session: Object, *, number: str, email: str | None, a
     What a person's click on Pay does.
 
     :param number: the card's, as typed
-    :raises StripeError: 402 if the card is declined; 400 if the session is not open any more
+    :raises StripeError: 402 if the card is declined; 400 if the session is not open any more, or its customer deleted
     """
     if session["status"] != "open":
         raise errors.invalid(f"This Checkout Session is already {session['status']}.")
     order = store.setting(f"order:{session['id']}", None)
-    customer_id = session["customer"] or customers.create(store, {"email": email})["id"]
+    customer = customers.live(store, session["customer"]) if session["customer"] else None
+    customer_id = (customer or customers.create(store, {"email": email}))["id"]
     card = payment_methods.attach_to(store, payment_methods.from_number(store, number), customer_id)
     price = products.subscribable(store, order["price"], "line_items[0][price]")
     opened = subscription_object.new(

@@ -34,14 +34,15 @@ def renew(store: Store, subscription: Object) -> Object:
 def on_invoice_paid(store: Store, invoice: Object) -> None:
     """
     What a payment changes: a waiting change happens, and what was behind is active again. The newest invoice that was
-    finalised decides over that, as at Stripe; an older one may stay open.
+    finalised decides over that, as at Stripe; an older one may stay open. What was given up takes the newest of all.
     """
     before = store.get("subscription", invoices.subscription_of(invoice))
     after = copy.deepcopy(before)
     if after["pending_update"] is not None and after["latest_invoice"] == invoice["id"]:
         pending_updates.apply(store, after)
-    behind = after["status"] in ("past_due", "unpaid", "incomplete")
-    if behind and invoices.newest_finalized(store, after)["status"] != "open":
+    behind = after["status"] in ("past_due", "incomplete")
+    is_level = behind and invoices.newest_finalized(store, after)["status"] != "open"
+    if is_level or (after["status"] == "unpaid" and after["latest_invoice"] == invoice["id"]):
         after["status"] = "active"
     events.changed(store, "customer.subscription.updated", before, after)
 

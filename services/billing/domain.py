@@ -65,6 +65,7 @@ class Subscription:
     :param plan: what the org has now; Free while it is `unpaid`
     :param requested: the plan that a person asked for last, until it is there or was given up
     :param period_end: of the last period that was paid
+    :param former_customers: Stripe's ids of those that it was before, which were deleted there
     :param ended_duplicates: Stripe's ids of second subscriptions that were canceled and refunded
     :param refunded: how much of each payment went back, in cents, by Stripe's id of the charge
     :param disputes: how far each dispute is, by Stripe's id
@@ -75,6 +76,7 @@ class Subscription:
     plan: str = FREE
     status: str = "active"
     customer_id: str = ""
+    former_customers: tuple[str, ...] = ()
     subscription_id: str = ""
     period_start: datetime | None = None
     period_end: datetime | None = None
@@ -100,7 +102,8 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
         case DuplicateSubscriptionEnded() | PaymentRefunded() | PaymentDisputed():
             return _money_back(state, fact)
         case CustomerLinked():
-            return replace(state, customer_id=fact.customer_id)
+            former = (*state.former_customers, state.customer_id) if state.customer_id else ()
+            return replace(state, customer_id=fact.customer_id, former_customers=former)
         case ChangeRequested():
             return replace(state, requested=fact.plan, request_id=fact.intent_id)
         case RequestGivenUp():

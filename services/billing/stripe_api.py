@@ -8,7 +8,7 @@ caller's, because only the caller knows what is a repetition.
 
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,7 @@ class Session:
     """A Checkout session. `status` is open, complete or expired; only an open one has an address."""
 
     id: str
+    customer_id: str
     status: str
     url: str
     expires_at: datetime
@@ -209,6 +210,12 @@ class Stripe:
     def cancel_at_period_end(self, seen: Seen, wanted: bool, *, key: str) -> None:
         self._update(seen, {"cancel_at_period_end": wanted}, key)
 
+    def make_payable(self, invoice_id: str) -> str:
+        """Where a bill can be paid that was only drafted until now, because those before it were not paid."""
+        with self._calling() as client:
+            options: Any = {"idempotency_key": f"{invoice_id}-finalize"}
+            return client.v1.invoices.finalize_invoice(invoice_id, {}, options).hosted_invoice_url or ""
+
     def why_unpaid(self, invoice_id: str) -> str:
         """`card_declined` or `authentication_required`, for an invoice that could not be collected."""
         with self._calling() as client:
@@ -319,17 +326,13 @@ class Stripe:
                     "expand": ["data.latest_invoice"],
                 }
             )
-            seen = [stripe_objects.seen(each, self._plans) for each in found.data]
-        return [self._with_payment_url(each) for each in seen]
+        seen = [stripe_objects.seen(each, self._plans) for each in found.data]
+        return [self._with_debt(each) if each.status in OWING else each for each in seen]
 
-    def _with_payment_url(self, seen: Seen) -> Seen:
-        """Where the newest invoice is a draft that nobody charges, an older one is open, and can be paid."""
-        if seen.status not in OWING or seen.payment_url:
-            return seen
-        page: Any = {"subscription": seen.subscription_id, "status": "open", "limit": 1}
+    def _with_debt(self, owing: Seen) -> Seen:
         with self._calling() as client:
-            found = client.v1.invoices.list(page).data
-        return replace(seen, payment_url=found[0].hosted_invoice_url or "") if found else seen
+            page: Any = {"subscription": owing.subscription_id, "limit": AT_ONCE}
+            return stripe_objects.with_debt(owing, client.v1.invoices.list(page).data)
 
     def _update(self, seen: Seen, change: Any, key: str) -> None:
         with self._calling() as client:
@@ -366,8 +369,10 @@ def check_signature(body: str, signature: str, secrets: tuple[str, ...]) -> int:
 
 
 def _session(session: stripe.checkout.Session) -> Session:
+    customer = session.customer
     return Session(
         id=session.id,
+        customer_id=(customer if isinstance(customer, str) else customer.id) if customer else "",
         status=session.status or "expired",
         url=session.url or "",
         expires_at=stripe_objects.moment(session.expires_at),

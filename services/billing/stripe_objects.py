@@ -1,7 +1,8 @@
 """What Stripe's objects say, in our words: translation only, without a call. Beside `stripe_api`."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,28 @@ def seen(subscription: stripe.Subscription, plans: Catalogue) -> Seen:
         invoice_id=invoice.id or "" if invoice else "",
         payment_url=invoice.hosted_invoice_url or "" if invoice and invoice.status == "open" else "",
     )
+
+
+def with_debt(owing: Seen, invoices: Sequence[stripe.Invoice]) -> Seen:
+    """
+    Only the last bill makes a subscription active again when it is paid; those before it may stay open for good.
+
+    :param invoices: of the subscription, the newest first
+    """
+    unpaid = [each for each in itertools.takewhile(_is_no_paid_period, invoices) if each.status in ("open", "draft")]
+    if not unpaid:
+        return owing
+    nobody_charges = unpaid[0].status == "draft" and not unpaid[0].auto_advance  # another is open within the hour
+    return replace(
+        owing,
+        unpaid_since=moment(unpaid[-1].created),
+        draft_id=unpaid[0].id or "" if nobody_charges else "",
+        payment_url=next((each.hosted_invoice_url for each in unpaid if each.hosted_invoice_url), ""),
+    )
+
+
+def _is_no_paid_period(invoice: stripe.Invoice) -> bool:
+    return invoice.status != "paid" or invoice.billing_reason == "subscription_update"
 
 
 @dataclass(frozen=True, kw_only=True)

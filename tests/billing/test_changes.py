@@ -44,6 +44,18 @@ class TestFirstPaidPlan:
 
         assert billing.tell("change_plan", plan="starter")["checkout_url"] == first["checkout_url"]
 
+    def test_opens_another_page_when_the_customer_was_deleted_at_stripe(self, billing):
+        first = billing.tell("change_plan", plan="starter")
+        client = billing.stripe.client()
+        client.v1.customers.delete(client.v1.customers.list().data[0].id)
+
+        second = billing.tell("change_plan", plan="starter")
+
+        assert billing.pay(first["checkout_url"]).status_code != 303
+        assert billing.pay(second["checkout_url"]).status_code == 303
+        billing.deliver()
+        assert billing.subscription()["plan"] == "starter"
+
     def test_closes_the_page_of_another_plan(self, billing):
         first = billing.tell("change_plan", plan="starter")
 
@@ -309,18 +321,34 @@ class TestUnpaid:
         assert billing.told()[3:] == [(4, "recovered", "starter", "active")]
         assert billing.subscription()["payment_problem"] is None
 
-    def test_can_be_paid_after_the_next_period_has_begun_too(self, billing):
+    def test_can_be_paid_though_more_periods_have_gone_by(self, billing):
         billing.subscribe("starter")
         billing.use_card(BAD)
-        billing.set_clock("2026-06-02T00:00:00Z")  # unpaid since May; June's invoice is a draft that nobody charges
+        billing.set_clock("2026-06-02T00:00:00Z")
         billing.deliver()
-        billing.set_clock("2026-06-09T00:00:00Z")
+
+        problem = billing.subscription()["payment_problem"]
+        billing.pay(problem["payment_url"])
+        billing.deliver()
+
+        assert billing.told()[-1][1:] == ("recovered", "starter", "active")
+
+    def test_gives_grace_anew_though_nobody_heard_that_the_former_debt_was_paid(self, billing):
+        billing.subscribe("starter")
+        billing.use_card(BAD)
+        billing.set_clock("2026-05-01T00:00:00Z")
+        billing.deliver()
+        billing.set_clock("2026-05-09T00:00:00Z")
         billing.turn_timers()
+        assert billing.told()[-1][1:] == ("fell_back", "free", "unpaid")
 
+        billing.stripe.knob("deliveries", {"stopped": True})
         billing.pay(billing.subscription()["payment_problem"]["payment_url"])
+        billing.set_clock("2026-06-01T00:00:00Z")
         billing.deliver()
 
-        assert (billing.subscription()["plan"], billing.subscription()["payment_problem"]) == ("starter", None)
+        assert billing.told()[-1][1:] == ("recovered", "starter", "past_due")
+        assert billing.subscription()["payment_problem"]["grace_until"] == "2026-06-08T00:00:00Z"
 
     def test_must_be_paid_before_another_plan(self, billing):
         billing.subscribe("starter")
