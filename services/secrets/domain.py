@@ -1,13 +1,13 @@
-"""The rules of API secrets: what one may be made with, and who may revoke it. Pure."""
+"""The rules of API secrets: what one may be made with, and who may rotate and revoke it. Pure."""
 
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Never
 
-from services.secrets.events import SecretCreated, SecretEvent, SecretRevoked
+from services.secrets.events import SecretCreated, SecretEvent, SecretRevoked, SecretRotated
 from shared import clock, errors
 
 DEFAULT_SCOPES = ("messages:write",)  # what nearly every program needs, and nothing that gives messages back
@@ -18,11 +18,16 @@ _HINT = re.compile(r"[\x21-\x7e\u2026]{1,24}")
 
 @dataclass(frozen=True)
 class Secret:
-    """:param secret_id: empty before it is made"""
+    """
+    :param secret_id: empty before it is made
+    :param expires_at: as the event says it; `former_until` likewise
+    """
 
     org_id: str = ""
     secret_id: str = ""
     made_by: str = ""
+    expires_at: str = ""
+    former_until: str = ""
     is_revoked: bool = False
 
 
@@ -51,28 +56,64 @@ def create(
     ]
 
 
+def rotate(secret: Secret, *, by: str, role: str, now: datetime, overlap_seconds: int) -> list[SecretEvent]:
+    """
+    A new value; the one before it works for so much longer, and no longer than the secret itself.
+
+    :raises NotFound: `unknown_secret`
+    :raises Forbidden: `not_allowed`
+    :raises Conflict: `secret_revoked`, `secret_expired`
+    """
+    _check_may_change(secret, by=by, role=role)
+    if secret.is_revoked:
+        raise errors.Conflict("secret_revoked", "This secret is revoked. Make another.")
+    expires_at = clock.parse(secret.expires_at) if secret.expires_at else None
+    if expires_at is not None and expires_at <= now:
+        raise errors.Conflict("secret_expired", "This secret has expired. Make another.")
+    former_until = now + timedelta(seconds=overlap_seconds)
+    if expires_at is not None:
+        former_until = min(former_until, expires_at)
+    return [
+        SecretRotated(
+            org_id=secret.org_id,
+            secret_id=secret.secret_id,
+            rotated_by=by,
+            former_until=clock.rfc3339(former_until),
+        )
+    ]
+
+
 def revoke(secret: Secret, *, by: str, role: str) -> list[SecretEvent]:
     """
-    The owner may revoke all, a member those they made. One that is revoked stays so.
+    One that is revoked stays so.
 
     :raises NotFound: `unknown_secret`
     :raises Forbidden: `not_allowed`
     """
-    if not secret.secret_id:
-        raise errors.NotFound("unknown_secret", "There is no such secret.")
-    if role != "owner" and by != secret.made_by:
-        raise errors.Forbidden(
-            "not_allowed", "Only the owner of the organization or who made a secret may revoke it."
-        )
+    _check_may_change(secret, by=by, role=role)
     if secret.is_revoked:
         return []
     return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="person")]
 
 
+def _check_may_change(secret: Secret, *, by: str, role: str) -> None:
+    """The owner may change all, a member those they made."""
+    if not secret.secret_id:
+        raise errors.NotFound("unknown_secret", "There is no such secret.")
+    if role != "owner" and by != secret.made_by:
+        raise errors.Forbidden(
+            "not_allowed", "Only the owner of the organization or who made a secret may rotate or revoke it."
+        )
+
+
 def evolve(secret: Secret, fact: Any) -> Secret:
     match fact:
         case SecretCreated():
-            return Secret(org_id=fact.org_id, secret_id=fact.secret_id, made_by=fact.made_by)
+            return Secret(
+                org_id=fact.org_id, secret_id=fact.secret_id, made_by=fact.made_by, expires_at=fact.expires_at
+            )
+        case SecretRotated():
+            return replace(secret, former_until=fact.former_until)
         case SecretRevoked():
             return replace(secret, is_revoked=True)
         case _:

@@ -28,6 +28,25 @@ class SecretCreated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretRotated:
+    """
+    The secret has a new value. What it may do and until when are as before.
+
+    :param rotated_by: the account of the person who asked for it
+    :param former_until: until when the value before works beside the new one; the moment of the rotation itself if
+        it ended at once. A value that is older than that one works no more in any case
+    """
+
+    name: ClassVar[str] = "secrets.SecretRotated"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+    rotated_by: str
+    former_until: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SecretRevoked:
     """
     The secret can be used no more, from this moment on.
@@ -43,7 +62,7 @@ class SecretRevoked:
     reason: str
 
 
-SecretEvent = SecretCreated | SecretRevoked
+SecretEvent = SecretCreated | SecretRotated | SecretRevoked
 
-PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRevoked)
+PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRotated, SecretRevoked)
 CATALOGUE = events.Catalogue("secrets", PUBLIC, public=PUBLIC)

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from services.secrets import domain
-from services.secrets.events import SecretCreated, SecretRevoked
+from services.secrets.events import SecretCreated, SecretRevoked, SecretRotated
 from shared import errors
 
 pytestmark = pytest.mark.pure
@@ -44,6 +45,39 @@ class TestCreate:
     def test_happens_once(self):
         with pytest.raises(errors.Conflict, match="secret_exists"):
             create(after(CREATED))
+
+
+def rotate(secret, **changes):
+    wish = {"by": "acc_1", "role": "member", "now": NOW, "overlap_seconds": 3600}
+    return domain.rotate(secret, **{**wish, **changes})
+
+
+class TestRotate:
+    def test_says_until_when_the_value_before_works(self):
+        assert rotate(after(CREATED)) == [
+            SecretRotated(org_id="org_1", secret_id="sec_1", rotated_by="acc_1", former_until="2026-11-22T13:00:00Z")
+        ]
+
+    def test_ends_the_value_before_with_the_secret_itself(self):
+        expiring = replace(CREATED, expires_at="2026-11-22T12:30:00Z")
+
+        assert rotate(after(expiring))[0].former_until == "2026-11-22T12:30:00Z"
+
+    def test_is_for_the_owner_and_who_made_it(self):
+        assert rotate(after(CREATED), by="acc_owner", role="owner")[0].rotated_by == "acc_owner"
+        with pytest.raises(errors.Forbidden, match="not_allowed"):
+            rotate(after(CREATED), by="acc_2")
+
+    @pytest.mark.parametrize("expires_at, code", [("2026-11-22T12:00:00Z", "secret_expired"), ("", "secret_revoked")])
+    def test_refuses_one_that_is_no_longer_good(self, expires_at, code):
+        over = [replace(CREATED, expires_at=expires_at), *([] if expires_at else [REVOKED])]
+
+        with pytest.raises(errors.Conflict, match=code):
+            rotate(after(*over))
+
+    def test_does_not_know_one_that_was_never_made(self):
+        with pytest.raises(errors.NotFound, match="unknown_secret"):
+            rotate(after())
 
 
 class TestRevoke:

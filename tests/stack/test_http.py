@@ -85,6 +85,9 @@ POSTS = {
     "POST /v1/secrets": Post(
         body={"name": "one"}, other={"name": "other"}, status=201, repeated="secret_already_created"
     ),
+    "POST /v1/secrets/{secret_id}/rotation": Post(
+        body={"overlap_seconds": 3600}, other={"overlap_seconds": 60}, status=201, repeated="secret_already_rotated"
+    ),
     "POST /v1/messages": Post(body={"bot_id": "{bot_id}"}, other={"bot_id": "bot_another"}, status=201),
     "POST /v1/billing-portal": Post(),
 }
@@ -94,7 +97,9 @@ ELSEWHERE = {"POST /v1/email-confirmations", "POST /v1/subscription/preview", "P
 
 def filled(value: Any, org: Org) -> Any:
     text = json.dumps(value)
-    return json.loads(text.replace("{email}", org.email).replace("{bot_id}", org.bot_id))
+    for name, known in (("email", org.email), ("bot_id", org.bot_id), ("secret_id", org.secret_id)):
+        text = text.replace(f"{{{name}}}", known)
+    return json.loads(text)
 
 
 class TestIdempotencyKey:

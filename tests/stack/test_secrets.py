@@ -1,0 +1,91 @@
+"""API secrets on a whole stack with two gateways: rotated, reported, used and revoked."""
+
+from typing import Any
+
+import pytest
+
+from ops import client
+from tests.stack.stacks import SCOPES, Org, Running, eventually
+
+
+@pytest.fixture(scope="module")
+def org(stack: Running) -> Org:
+    return stack.sign_up()
+
+
+def new_secret(org: Org, **wish: Any) -> dict[str, Any]:
+    answer = org.owner.ask("POST", "/v1/secrets", {"name": "a program", "scopes": SCOPES, **wish})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def rotate(org: Org, secret_id: str, **wish: int) -> dict[str, Any]:
+    answer = org.owner.ask("POST", f"/v1/secrets/{secret_id}/rotation", wish)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def shown(org: Org, secret_id: str) -> dict[str, Any]:
+    """The secret in the list."""
+    listed = org.owner.ask("GET", "/v1/secrets?limit=100").json()["data"]
+    (found,) = [one for one in listed if one["id"] == secret_id]
+    return dict(found)
+
+
+class TestARotation:
+    def test_lets_both_values_count_against_one_quota_at_every_gateway(self, org: Org, second_url: str) -> None:
+        made = new_secret(org)
+        rotated = rotate(org, made["id"], overlap_seconds=3600)
+        programs = [client.Api(url, one["secret"]) for url in (org.stack.url, second_url) for one in (made, rotated)]
+        before = org.usage()["used"]
+
+        answers = [program.ask("POST", "/v1/messages", {"bot_id": org.bot_id}) for program in programs]
+
+        assert [answer.status_code for answer in answers] == [201] * 4
+        assert [answer.json()["used"] for answer in answers] == [before + number for number in range(1, 5)]
+        assert {program.ask("GET", "/v1/whoami").json()["id"] for program in programs} == {made["id"]}
+
+    def test_ends_the_value_before_with_its_overlap_whatever_a_gateway_remembers(
+        self, org: Org, second_url: str
+    ) -> None:
+        """Sooner than any memory would end: these last for half a minute."""
+        made = new_secret(org)
+        programs = [client.Api(url, made["secret"]) for url in (org.stack.url, second_url)]
+        rotated = rotate(org, made["id"], overlap_seconds=3)
+        eventually(
+            lambda: [one.ask("GET", "/v1/usage").status_code for one in programs] == [401, 401],
+            "still believed",
+            seconds=10,
+        )
+
+        newer = [client.Api(url, rotated["secret"]) for url in (org.stack.url, second_url)]
+        assert [one.ask("GET", "/v1/usage").status_code for one in newer] == [200, 200]
+        assert shown(org, made["id"])["former"] is None
+
+    def test_without_an_overlap_ends_it_at_once(self, org: Org, second_url: str) -> None:
+        made = new_secret(org)
+        here, there = (client.Api(url, made["secret"]) for url in (org.stack.url, second_url))
+        assert [one.ask("GET", "/v1/usage").status_code for one in (here, there)] == [200, 200]
+
+        rotate(org, made["id"], overlap_seconds=0)
+
+        assert here.ask("GET", "/v1/usage").status_code == 401
+        eventually(lambda: there.ask("GET", "/v1/usage").status_code == 401, "still believed elsewhere", seconds=2)
+
+    def test_of_one_that_is_revoked_is_refused(self, org: Org) -> None:
+        made = new_secret(org)
+        assert org.owner.ask("DELETE", f"/v1/secrets/{made['id']}").status_code == 204
+
+        answer = org.owner.ask("POST", f"/v1/secrets/{made['id']}/rotation", {})
+
+        assert (answer.status_code, answer.json()["code"]) == (409, "secret_revoked")
+        assert shown(org, made["id"])["revoked_reason"] == "person"
+
+    @pytest.mark.parametrize("overlap", [-1, 604_801, 1.5, "60", None, True, 10**30])
+    def test_has_an_overlap_of_up_to_seven_days(self, org: Org, overlap: Any) -> None:
+        path = f"/v1/secrets/{org.secret_id}/rotation"
+
+        answer = org.owner.ask("POST", path, {"overlap_seconds": overlap})
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_fields")
+        assert answer.json()["errors"][0]["pointer"] == "/overlap_seconds"
