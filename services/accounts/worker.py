@@ -12,6 +12,8 @@ from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import DuplicateSubscriptionEnded
 from services.quota.events import CATALOGUE as QUOTA
 from services.quota.events import UsageThresholdReached
+from services.secrets.events import CATALOGUE as SECRETS
+from services.secrets.events import FormerValueEnded, SecretRevoked
 from shared import database, envelope, inbox, mail, pruning, worker
 
 
@@ -31,6 +33,13 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
         hears=[
             inbox.Hears(QUOTA, {UsageThresholdReached: partial(on_usage_threshold_reached, settings.public_url)}),
             inbox.Hears(BILLING, {DuplicateSubscriptionEnded: partial(on_duplicate_ended, settings.public_url)}),
+            inbox.Hears(
+                SECRETS,
+                {
+                    SecretRevoked: partial(on_secret_ended, settings.public_url),
+                    FormerValueEnded: partial(on_secret_ended, settings.public_url),
+                },
+            ),
         ],
         jobs={mailing.JOB: send, password_resets.JOB: mail_reset_link},
         timers=[worker.Timer(name="prune accounts", every_seconds=600.0, run=prune), pruning.TIMER],
@@ -53,6 +62,20 @@ def on_duplicate_ended(
     paid = fact.refunded_cents > 0
     mail = mails.paid_twice(plan=fact.plan, kept=fact.plan_kept, paid=paid, billing_link=f"{public_url}/billing")
     _write_to_owner(session, fact.org_id, mail)
+
+
+def on_secret_ended(
+    public_url: str, session: Session, fact: SecretRevoked | FormerValueEnded, _envelope: envelope.Envelope
+) -> None:
+    """Of what a person did no mail is needed; of a leak the owner must hear."""
+    if fact.reason == "leaked":
+        link = _link_to_secret(public_url, fact.secret_id)
+        is_former = isinstance(fact, FormerValueEnded)
+        _write_to_owner(session, fact.org_id, mails.secret_leaked(is_former=is_former, secrets_link=link))
+
+
+def _link_to_secret(public_url: str, secret_id: str) -> str:
+    return f"{public_url}/secrets#{secret_id}"
 
 
 def _write_to_owner(session: Session, org_id: str, mail: mails.Mail) -> None:

@@ -48,5 +48,6 @@ class Gateway:
 
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
     @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)
+    @rpc.on_broadcast("secrets", "secrets.FormerValueEnded", on_subscribed=tokens.forget_secrets)
     def on_secret_changed(self, _event: dict[str, Any]) -> None:
         self.tokens.forget_secrets()

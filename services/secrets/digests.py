@@ -1,6 +1,7 @@
 """Comparing a presented secret with those that are kept: rows, never events."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,14 +25,13 @@ def replace(
 
     :raises NotFound: `unknown_secret` if the secret was erased
     """
-    former = models.FormerDigest
-    session.execute(delete(former).where(former.secret_id == secret_id))
+    end_former(session, secret_id)
     row = session.get(models.Digest, secret_id, with_for_update=True)
     if row is None:
         raise errors.NotFound("unknown_secret", "There is no such secret.")
     if former_until > database.now(session):
         before = {"pepper_id": row.pepper_id, "digest": row.digest, "hint": row.hint}
-        session.execute(insert(former).values(secret_id=secret_id, **before, works_until=former_until))
+        session.execute(insert(models.FormerDigest).values(secret_id=secret_id, **before, works_until=former_until))
     row.pepper_id, row.digest, row.hint = pepper.id, peppers.digest(pepper, sha256), hint
 
 
@@ -69,14 +69,43 @@ def note_uses(session: Session, secret_ids: Collection[str]) -> None:
     session.execute(of_these.values(last_used_at=hour))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """:param is_former: whether the value is the one before the secret's newest"""
+
+    sha256: str
+    org_id: str
+    secret_id: str
+    is_former: bool
+
+
+def find(session: Session, sha256s: Collection[str], known: Sequence[peppers.Pepper]) -> list[Found]:
+    """Whose values these are, in the order of the secrets' ids; also of those that are no longer good."""
+    by_digest = {peppers.digest(pepper, sha256): sha256 for sha256 in sha256s for pepper in known}
+    rows = session.execute(_secrets_with(list(by_digest)).order_by(models.Secret.secret_id)).all()
+    return [
+        Found(
+            sha256=by_digest[bytes(row.digest)],
+            org_id=row.Secret.org_id,
+            secret_id=row.Secret.secret_id,
+            is_former=row.works_until is not None,
+        )
+        for row in rows
+    ]
+
+
+def end_former(session: Session, secret_id: str) -> None:
+    session.execute(delete(models.FormerDigest).where(models.FormerDigest.secret_id == secret_id))
+
+
 def _secrets_with(candidates: Sequence[bytes]) -> Any:
     """The secrets whose newest or former value this is, and until when it works beside a newer one."""
     newest, former = models.Digest, models.FormerDigest
     values = union_all(
-        select(newest.secret_id, cast(null(), former.works_until.type).label("works_until")).where(
+        select(newest.secret_id, newest.digest, cast(null(), former.works_until.type).label("works_until")).where(
             newest.digest.in_(candidates)
         ),
-        select(former.secret_id, former.works_until).where(former.digest.in_(candidates)),
+        select(former.secret_id, former.digest, former.works_until).where(former.digest.in_(candidates)),
     ).subquery()
-    joined = select(models.Secret, values.c.works_until)
+    joined = select(models.Secret, values.c.digest, values.c.works_until)
     return joined.join(values, values.c.secret_id == models.Secret.secret_id)

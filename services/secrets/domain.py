@@ -2,15 +2,18 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Never
 
-from services.secrets.events import SecretCreated, SecretEvent, SecretRevoked, SecretRotated
+from services.secrets.events import FormerValueEnded, SecretCreated, SecretEvent, SecretRevoked, SecretRotated
 from shared import clock, errors
 
 DEFAULT_SCOPES = ("messages:write",)  # what nearly every program needs, and nothing that gives messages back
+
+MOST_LEAKS = 100  # in one report
+LONGEST_URL = 2048
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HINT = re.compile(r"[\x21-\x7e\u2026]{1,24}")
@@ -29,6 +32,17 @@ class Secret:
     expires_at: str = ""
     former_until: str = ""
     is_revoked: bool = False
+
+    def has_expired(self, now: datetime) -> bool:
+        return _is_over(self.expires_at, now)
+
+    def has_former(self, now: datetime) -> bool:
+        """Whether the value before the newest still works."""
+        return bool(self.former_until) and not _is_over(self.former_until, now)
+
+
+def _is_over(text: str, now: datetime) -> bool:
+    return bool(text) and clock.parse(text) <= now
 
 
 def create(
@@ -67,12 +81,11 @@ def rotate(secret: Secret, *, by: str, role: str, now: datetime, overlap_seconds
     _check_may_change(secret, by=by, role=role)
     if secret.is_revoked:
         raise errors.Conflict("secret_revoked", "This secret is revoked. Make another.")
-    expires_at = clock.parse(secret.expires_at) if secret.expires_at else None
-    if expires_at is not None and expires_at <= now:
+    if secret.has_expired(now):
         raise errors.Conflict("secret_expired", "This secret has expired. Make another.")
     former_until = now + timedelta(seconds=overlap_seconds)
-    if expires_at is not None:
-        former_until = min(former_until, expires_at)
+    if secret.expires_at:
+        former_until = min(former_until, clock.parse(secret.expires_at))
     return [
         SecretRotated(
             org_id=secret.org_id,
@@ -96,6 +109,21 @@ def revoke(secret: Secret, *, by: str, role: str) -> list[SecretEvent]:
     return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="person")]
 
 
+def end_leaked(secret: Secret, *, is_former: bool, now: datetime) -> list[SecretEvent]:
+    """
+    Somebody has found its value in public: who was quick to rotate it keeps the new one. Nothing of one that is over.
+
+    :param is_former: whether it was the value before the newest
+    """
+    if secret.is_revoked or secret.has_expired(now):
+        return []
+    if not is_former:
+        return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="leaked")]
+    if not secret.has_former(now):
+        return []
+    return [FormerValueEnded(org_id=secret.org_id, secret_id=secret.secret_id, reason="leaked")]
+
+
 def _check_may_change(secret: Secret, *, by: str, role: str) -> None:
     """The owner may change all, a member those they made."""
     if not secret.secret_id:
@@ -114,6 +142,8 @@ def evolve(secret: Secret, fact: Any) -> Secret:
             )
         case SecretRotated():
             return replace(secret, former_until=fact.former_until)
+        case FormerValueEnded():
+            return replace(secret, former_until="")
         case SecretRevoked():
             return replace(secret, is_revoked=True)
         case _:
@@ -157,6 +187,22 @@ def expiry(text: str | None, *, now: datetime) -> datetime | None:
     if moment <= now:
         _refuse("invalid_expires_at", "/expires_at", "A moment in the future, as 2027-01-31T00:00:00Z.")
     return moment
+
+
+def leaks(reported: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """
+    Where each value was found, by its SHA-256; empty where that is not said.
+
+    :raises Invalid: `invalid_leaks` unless there are 1 to 100, each with the `sha256` and perhaps the `url`
+    """
+    found = {str(leak.get("sha256")): leak.get("url", "") for leak in reported}
+    are_right = all(
+        _SHA256.fullmatch(sha256) and isinstance(url, str) and len(url) <= LONGEST_URL
+        for sha256, url in found.items()
+    )
+    if not 1 <= len(reported) <= MOST_LEAKS or not are_right:
+        raise errors.Invalid("invalid_leaks", f"1 to {MOST_LEAKS} leaks, each with a SHA-256 in hexadecimal.")
+    return found
 
 
 def check_fingerprint(*, sha256: str, hint: str) -> None:

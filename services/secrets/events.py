@@ -51,7 +51,7 @@ class SecretRevoked:
     """
     The secret can be used no more, from this moment on.
 
-    :param reason: `person`
+    :param reason: `person`; `leaked` if it was found where others can read it
     """
 
     name: ClassVar[str] = "secrets.SecretRevoked"
@@ -62,7 +62,23 @@ class SecretRevoked:
     reason: str
 
 
-SecretEvent = SecretCreated | SecretRotated | SecretRevoked
+@dataclass(frozen=True, kw_only=True)
+class FormerValueEnded:
+    """
+    The value before the secret's newest works no more, though its overlap was not over. The newest one does.
 
-PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRotated, SecretRevoked)
+    :param reason: `leaked` if it was found where others can read it
+    """
+
+    name: ClassVar[str] = "secrets.FormerValueEnded"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+    reason: str
+
+
+SecretEvent = SecretCreated | SecretRotated | SecretRevoked | FormerValueEnded
+
+PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRotated, SecretRevoked, FormerValueEnded)
 CATALOGUE = events.Catalogue("secrets", PUBLIC, public=PUBLIC)

@@ -48,6 +48,11 @@ def stream(org_id: str, secret_id: str) -> str:
     return f"secret-{org_id}-{secret_id}"
 
 
+def leak_of(secret_id: str) -> str:
+    """Under which id it is kept where a value of the secret was found in public."""
+    return f"leak-{secret_id}"
+
+
 def secret(session: Session, *, org_id: str, secret_id: str) -> dict[str, Any]:
     """One secret as the list shows it. :raises NotFound: `unknown_secret`"""
     found = _list(session, org_id, models.Secret.secret_id == secret_id, limit=1)
@@ -100,16 +105,18 @@ def _list(
         .limit(limit)
     )
     rows = session.execute(joined).all()
-    names = personal.get_many(session, [row.secret_id for row, _, _ in rows])
+    found = [row.secret_id for row, _, _ in rows]
+    texts = personal.get_many(session, [*found, *map(leak_of, found)])
     return [
         {
             "id": row.secret_id,
-            "name": names.get(row.secret_id, {}).get("name", ""),
+            "name": texts.get(row.secret_id, {}).get("name", ""),
             "hint": digest.hint,
             "scopes": row.scopes,
             "made_by": row.made_by,
             "state": state(row, now=now),
             "revoked_reason": row.revoked_reason,
+            "leak_url": texts.get(leak_of(row.secret_id), {}).get("url"),
             "created_at": clock.rfc3339(row.created_at),
             "expires_at": row.expires_at and clock.rfc3339(row.expires_at),
             "rotated_at": row.rotated_at and clock.rfc3339(row.rotated_at),

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from services import access
 from services.secrets import digests, domain, projections
+from services.secrets import leaks as ending
 from shared import clock, context, database, doors, errors, ids, personal, rpc, store
 
 OVERLAP_SECONDS = 86_400
@@ -105,9 +106,9 @@ class SecretsService(doors.Service):
     @doors.query("secrets:list")
     def get_secret(self, session: Session, secret_id: str) -> dict[str, Any]:
         """
-        :returns: `{"id", "name", "hint", "scopes", "made_by", "state", "revoked_reason", "created_at", "expires_at",
-            "rotated_at", "last_used_at", "former"}`; the state is active, expired or revoked; the former value is
-            `{"hint", "works_until"}` while it works, else None
+        :returns: `{"id", "name", "hint", "scopes", "made_by", "state", "revoked_reason", "leak_url", "created_at",
+            "expires_at", "rotated_at", "last_used_at", "former"}`; the state is active, expired or revoked; the
+            former value is `{"hint", "works_until"}` while it works, else None
         :raises NotFound: `unknown_secret`
         """
         return projections.secret(session, org_id=self.actor.org_id, secret_id=secret_id)
@@ -136,6 +137,18 @@ class SecretsService(doors.Service):
     def revoke_secret(self, session: Session, secret_id: str) -> dict[str, str]:
         revoke = partial(domain.revoke, by=self.actor.id, role=self.actor.role)
         store.execute(session, projections.stream(self.actor.org_id, secret_id), projections.SECRET, revoke)
+        return {}
+
+    @doors.command("secrets:report_leak", answer=_nothing)
+    def report_leaks(self, session: Session, leaks: list[dict[str, Any]]) -> dict[str, str]:
+        """
+        End what others have found in public. The answer does not tell whether there was anything to end.
+
+        :param leaks: 1 to 100, each with the `sha256` of a value and perhaps the `url` where it was found
+        :returns: `{}`
+        :raises Invalid: `invalid_leaks`
+        """
+        ending.end(session, domain.leaks(leaks), self.house.settings.peppers)
         return {}
 
     def _make_room(self, session: Session, org_id: str) -> None:

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from services.accounts import models, worker
 from services.billing.events import DuplicateSubscriptionEnded
 from services.quota.events import UsageThresholdReached
+from services.secrets.events import FormerValueEnded, SecretRevoked
 from shared import tables
 
 
@@ -151,5 +152,34 @@ class TestOnDuplicateEnded:
 
     def test_writes_to_nobody_where_the_org_is_gone(self, accounts):
         self.end(accounts, "org_gone", refunded_cents=4900)
+
+        assert accounts.deliver() == []
+
+
+class TestOnSecretEnded:
+    @pytest.mark.parametrize(
+        "kind, said",
+        [(SecretRevoked, "need another secret"), (FormerValueEnded, "The present value works as before")],
+    )
+    def test_tells_the_owner_of_a_leak_which_one_it_was(self, accounts, kind, said):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        hear(accounts, kind(org_id=owner.org_id, secret_id="sec_1", reason="leaked"))
+
+        (arrived,) = accounts.deliver()
+        assert (arrived["to"], arrived["subject"]) == (
+            "ada@example.com",
+            "An API secret of yours was found in public",
+        )
+        assert "https://chat.example/secrets#sec_1" in arrived["text"]
+        assert said in arrived["text"]
+
+    def test_writes_nothing_of_what_a_person_revoked_or_of_an_org_that_is_gone(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        hear(accounts, SecretRevoked(org_id=owner.org_id, secret_id="sec_1", reason="person"))
+        hear(accounts, SecretRevoked(org_id="org_gone", secret_id="sec_1", reason="leaked"))
 
         assert accounts.deliver() == []

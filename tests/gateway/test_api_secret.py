@@ -44,6 +44,17 @@ class TestIsWellFormed:
         assert not api_secret.is_well_formed(api_secret.generate("live").replace("live", "test"))
 
 
+class TestBlotted:
+    def test_leaves_nothing_of_a_secret_in_a_text_whole_or_cut_off(self):
+        secret = api_secret.generate("live")
+        text = f"https://paste.example/?key={secret}&half={secret[:20]}#{secret}x"
+
+        assert api_secret.blotted(text) == "https://paste.example/?key=chs_…&half=chs_…#chs_…"
+
+    def test_leaves_another_text_as_it_is(self):
+        assert api_secret.blotted("https://paste.example/chs") == "https://paste.example/chs"
+
+
 class TestFingerprint:
     def test_is_the_sha256_in_hexadecimal(self):
         assert api_secret.fingerprint("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

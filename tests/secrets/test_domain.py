@@ -1,10 +1,10 @@
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.secrets import domain
-from services.secrets.events import SecretCreated, SecretRevoked, SecretRotated
+from services.secrets.events import FormerValueEnded, SecretCreated, SecretRevoked, SecretRotated
 from shared import errors
 
 pytestmark = pytest.mark.pure
@@ -97,6 +97,56 @@ class TestRevoke:
     def test_does_not_know_one_that_was_never_made(self):
         with pytest.raises(errors.NotFound, match="unknown_secret"):
             domain.revoke(after(), by="acc_1", role="owner")
+
+
+ROTATED = SecretRotated(org_id="org_1", secret_id="sec_1", rotated_by="acc_1", former_until="2026-11-22T13:00:00Z")
+LEAKED = SecretRevoked(org_id="org_1", secret_id="sec_1", reason="leaked")
+FORMER_ENDED = FormerValueEnded(org_id="org_1", secret_id="sec_1", reason="leaked")
+
+
+def end_leaked(secret, *, is_former=False, minutes=0):
+    return domain.end_leaked(secret, is_former=is_former, now=NOW + timedelta(minutes=minutes))
+
+
+class TestEndLeaked:
+    def test_revokes_the_secret_whose_value_it_is(self):
+        assert end_leaked(after(CREATED)) == [LEAKED]
+        assert end_leaked(after(CREATED, ROTATED)) == [LEAKED]
+
+    def test_ends_no_more_than_the_value_before_where_it_was_that_one(self):
+        assert end_leaked(after(CREATED, ROTATED), is_former=True) == [FORMER_ENDED]
+
+    def test_has_nothing_to_end_in_what_is_over(self):
+        assert end_leaked(after(CREATED, REVOKED)) == []
+        assert end_leaked(after(replace(CREATED, expires_at="2026-11-22T12:00:00Z"))) == []
+        assert end_leaked(after(CREATED, ROTATED), is_former=True, minutes=60) == []
+        assert end_leaked(after(CREATED, ROTATED, FORMER_ENDED), is_former=True) == []
+
+
+class TestLeaks:
+    def test_says_where_each_was_found(self):
+        one, other = "0a" * 32, "0b" * 32
+
+        assert domain.leaks([{"sha256": one, "url": "https://paste.example/1"}, {"sha256": other}]) == {
+            one: "https://paste.example/1",
+            other: "",
+        }
+
+    @pytest.mark.parametrize(
+        "reported",
+        [
+            [],
+            [{"sha256": "0a" * 32}] * 101,
+            [{}],
+            [{"sha256": "chs_live_"}],
+            [{"sha256": 1}],
+            [{"sha256": "0a" * 32, "url": None}],
+            [{"sha256": "0a" * 32, "url": "h" * 2049}],
+        ],
+    )
+    def test_refuses_what_is_no_report(self, reported):
+        with pytest.raises(errors.Invalid, match="invalid_leaks"):
+            domain.leaks(reported)
 
 
 class TestEvolve:

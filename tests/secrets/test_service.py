@@ -31,6 +31,7 @@ class TestCreateSecret:
             "made_by": "acc_owner",
             "state": "active",
             "revoked_reason": None,
+            "leak_url": None,
             "created_at": "2026-11-22T12:00:00Z",
             "expires_at": "2027-01-30T23:00:00Z",
             "rotated_at": None,

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from ops import client
+from sandbox import mail
+from services.gateway import api_secret
 from tests.stack.stacks import SCOPES, Org, Running, eventually
 
 
@@ -89,3 +91,72 @@ class TestARotation:
 
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_fields")
         assert answer.json()["errors"][0]["pointer"] == "/overlap_seconds"
+
+
+def report(stack: Running, *leaks: Any) -> Any:
+    return stack.api.ask("POST", "/v1/secret-leaks", list(leaks))
+
+
+class TestALeak:
+    def test_that_is_reported_by_anyone_is_refused_at_every_gateway_and_its_owner_mailed(
+        self, org: Org, second_url: str
+    ) -> None:
+        made, stack = new_secret(org), org.stack
+        programs = [client.Api(url, made["secret"]) for url in (stack.url, second_url)]
+        assert [one.ask("GET", "/v1/usage").status_code for one in programs] == [200, 200]
+        place = f"https://paste.example/?shown={made['secret']}"
+
+        answer = report(stack, {"token": made["secret"], "url": place}, {"token": "no secret at all"})
+
+        assert (answer.status_code, answer.json()) == (202, {})
+        eventually(
+            lambda: [one.ask("GET", "/v1/usage").status_code for one in programs] == [401, 401],
+            "still believed",
+            seconds=2,
+        )
+        seen = shown(org, made["id"])
+        assert (seen["state"], seen["revoked_reason"], seen["leak_url"]) == (
+            "revoked",
+            "leaked",
+            "https://paste.example/?shown=chs_…",
+        )
+        mailed = eventually(
+            lambda: [one for one in mails(org) if "found in public" in one["subject"]], "no mail came"
+        )
+        assert [f"{stack.url}/secrets#{made['id']}" in one["text"] for one in mailed] == [True]
+
+    def test_of_what_is_no_secret_gets_the_same_answer(self, org: Org) -> None:
+        made = new_secret(org)
+        org.owner.ask("DELETE", f"/v1/secrets/{made['id']}")
+        reports = [made["secret"], made["secret"][:-1], api_secret.generate("test"), "x", org.owner.token]
+
+        answers = [report(org.stack, {"token": token}) for token in reports]
+
+        assert {(answer.status_code, answer.text) for answer in answers} == {(202, "{}")}
+        assert org.owner.ask("GET", "/v1/account").status_code == 200
+
+    @pytest.mark.parametrize(
+        "body, pointer",
+        [
+            ([], ""),
+            ([{"token": "x"}] * 101, ""),
+            ({"token": "x"}, ""),
+            ([{}], "/0/token"),
+            ([{"token": ""}], "/0/token"),
+            ([{"token": "x" * 1025}], "/0/token"),
+            ([{"token": "x"}, {"token": 1}], "/1/token"),
+            ([{"token": "x", "url": "javascript:alert(1)"}], "/0/url"),
+            ([{"token": "x", "url": "https://paste.example/" + "x" * 2048}], "/0/url"),
+            ([{"token": "x", "org_id": "org_1"}], "/0/org_id"),
+            (["x"], "/0"),
+        ],
+    )
+    def test_is_a_list_of_up_to_a_hundred(self, stack: Running, body: Any, pointer: str) -> None:
+        answer = stack.api.ask("POST", "/v1/secret-leaks", body)
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_fields")
+        assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def mails(org: Org) -> list[dict[str, Any]]:
+    return [one for one in mail.read(org.stack.mail_folder) if one["to"] == org.email]
