@@ -146,6 +146,23 @@ and where it was found if that was said, stands at
     )
 
 
+def secret_expires(*, at: str, secrets_link: str) -> Mail:
+    return Mail(
+        f"An API secret of yours expires on {at}",
+        f"""\
+Hello,
+
+an API secret of your organization expires on {at}. Programs that still use it then are refused.
+
+Which one it is, and when it was last used, stands at
+
+{secrets_link}
+
+If programs need one after that day, make another there and give it to them before. If not, there is nothing to do.
+""",
+    )
+
+
 def password_changed(*, reset_link: str) -> Mail:
     return Mail(
         "Your password was changed",

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Never
 
-from services.secrets.events import FormerValueEnded, SecretCreated, SecretEvent, SecretRevoked, SecretRotated
+from services.secrets.events import (
+    FormerValueEnded,
+    SecretCreated,
+    SecretEvent,
+    SecretExpiresSoon,
+    SecretRevoked,
+    SecretRotated,
+)
 from shared import clock, errors
 
 DEFAULT_SCOPES = ("messages:write",)  # what nearly every program needs, and nothing that gives messages back
@@ -32,6 +39,7 @@ class Secret:
     expires_at: str = ""
     former_until: str = ""
     is_revoked: bool = False
+    is_told_to_expire: bool = False
 
     def has_expired(self, now: datetime) -> bool:
         return _is_over(self.expires_at, now)
@@ -124,6 +132,20 @@ def end_leaked(secret: Secret, *, is_former: bool, now: datetime) -> list[Secret
     return [FormerValueEnded(org_id=secret.org_id, secret_id=secret.secret_id, reason="leaked")]
 
 
+def tell_expiry(secret: Secret, *, now: datetime) -> list[SecretEvent]:
+    """Once, and of one that is good: after a long outage it may be too late to say so."""
+    if not secret.expires_at or secret.is_revoked or secret.is_told_to_expire or secret.has_expired(now):
+        return []
+    return [
+        SecretExpiresSoon(
+            org_id=secret.org_id,
+            secret_id=secret.secret_id,
+            made_by=secret.made_by,
+            expires_at=secret.expires_at,
+        )
+    ]
+
+
 def _check_may_change(secret: Secret, *, by: str, role: str) -> None:
     """The owner may change all, a member those they made."""
     if not secret.secret_id:
@@ -144,6 +166,8 @@ def evolve(secret: Secret, fact: Any) -> Secret:
             return replace(secret, former_until=fact.former_until)
         case FormerValueEnded():
             return replace(secret, former_until="")
+        case SecretExpiresSoon():
+            return replace(secret, is_told_to_expire=True)
         case SecretRevoked():
             return replace(secret, is_revoked=True)
         case _:

@@ -78,7 +78,31 @@ class FormerValueEnded:
     reason: str
 
 
-SecretEvent = SecretCreated | SecretRotated | SecretRevoked | FormerValueEnded
+@dataclass(frozen=True, kw_only=True)
+class SecretExpiresSoon:
+    """
+    The secret is good, and will not be for much longer. Told once.
 
-PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRotated, SecretRevoked, FormerValueEnded)
+    :param made_by: the account of the person who made it
+    :param expires_at: it is refused at this moment
+    """
+
+    name: ClassVar[str] = "secrets.SecretExpiresSoon"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+    made_by: str
+    expires_at: str
+
+
+SecretEvent = SecretCreated | SecretRotated | SecretRevoked | FormerValueEnded | SecretExpiresSoon
+
+PUBLIC: tuple[type[events.Event], ...] = (
+    SecretCreated,
+    SecretRotated,
+    SecretRevoked,
+    FormerValueEnded,
+    SecretExpiresSoon,
+)
 CATALOGUE = events.Catalogue("secrets", PUBLIC, public=PUBLIC)

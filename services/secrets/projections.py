@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
-from services.secrets.events import CATALOGUE, SecretCreated, SecretRevoked, SecretRotated
+from services.secrets.events import CATALOGUE, SecretCreated, SecretExpiresSoon, SecretRevoked, SecretRotated
 from shared import clock, database, errors, events, personal, read_models, store
 
 VERSION = 2
@@ -28,6 +28,8 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
             )
         case SecretRotated():
             session.execute(_row(fact.secret_id).values(rotated_at=event.recorded_at))
+        case SecretExpiresSoon():
+            session.execute(_row(fact.secret_id).values(expiry_told_at=event.recorded_at))
         case SecretRevoked():
             session.execute(_row(fact.secret_id).values(revoked_at=event.recorded_at, revoked_reason=fact.reason))
 
