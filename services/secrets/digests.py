@@ -52,7 +52,6 @@ def verify(session: Session, sha256: str, known: Sequence[peppers.Pepper]) -> di
     expires_at = min((end for end in ends if end is not None), default=None)
     if expires_at is not None and expires_at <= now:
         raise errors.NotFound("unknown_secret", "There is no such secret.")
-    note_uses(session, [secret.secret_id])
     return {
         "secret_id": secret.secret_id,
         "org_id": secret.org_id,
@@ -62,7 +61,7 @@ def verify(session: Session, sha256: str, known: Sequence[peppers.Pepper]) -> di
 
 
 def note_uses(session: Session, secret_ids: Collection[str]) -> None:
-    """They were used within this hour: a write only where that is not known yet."""
+    """They are in use in this hour: a write only where that is not known yet."""
     hour = database.now(session).replace(minute=0, second=0, microsecond=0)
     is_news = or_(models.Digest.last_used_at.is_(None), models.Digest.last_used_at < hour)
     of_these = update(models.Digest).where(models.Digest.secret_id.in_(secret_ids), is_news)

@@ -133,6 +133,16 @@ class SecretsService(doors.Service):
         with self.house.database.begin(deadline=context.current().deadline) as session:
             return digests.verify(session, sha256, self.house.settings.peppers)
 
+    @doors.opened("tokens:verify")
+    def note_uses(self, secret_ids: list[str]) -> None:
+        """
+        These secrets are in use in this hour. Each gateway says so once, and a second time does no harm.
+
+        :param secret_ids: those that do not exist are passed over
+        """
+        with self.house.database.begin(deadline=context.current().deadline) as session:
+            digests.note_uses(session, secret_ids)
+
     @doors.command("secrets:revoke", answer=_nothing)
     def revoke_secret(self, session: Session, secret_id: str) -> dict[str, str]:
         revoke = partial(domain.revoke, by=self.actor.id, role=self.actor.role)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from services.gateway import api_secret
 from shared import context, errors, events, tables
@@ -146,16 +146,6 @@ class TestVerifySecret:
         with pytest.raises(errors.NotFound, match="unknown_secret"):
             secrets.verify(value)
 
-    def test_writes_down_the_use_once_an_hour(self, secrets, value):
-        secrets.create(value)
-        seen = []
-        for minutes in (5, 54, 1):
-            secrets.wait(minutes=minutes)
-            secrets.verify(value)
-            seen.append(secrets.ask("list_secrets")[0]["last_used_at"])
-
-        assert seen == ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z"]
-
     def test_knows_secrets_of_a_former_pepper_and_makes_new_ones_under_the_new(self, secrets, value):
         old_value, new_value = value, api_secret.generate()
         secrets.season("o" * 32)
@@ -172,6 +162,42 @@ class TestVerifySecret:
     def test_is_asked_by_services_only(self, secrets, value):
         with pytest.raises(errors.Forbidden, match="not_allowed"):
             secrets.ask("verify_secret", sha256=api_secret.fingerprint(value))
+
+
+class TestNoteUses:
+    def test_writes_down_the_hour(self, secrets):
+        used, other = secrets.create(), secrets.create()
+        seen = []
+        for minutes in (5, 54, 1):
+            secrets.wait(minutes=minutes)
+            secrets.ask("note_uses", actor=GATEWAY, secret_ids=[used["id"], "sec_nobodys"])
+            seen.append(secrets.ask("get_secret", secret_id=used["id"])["last_used_at"])
+
+        assert seen == ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z"]
+        assert secrets.ask("get_secret", secret_id=other["id"])["last_used_at"] is None
+
+    def test_writes_nothing_that_is_known_already(self, secrets):
+        made = secrets.create()
+        rows = []
+        for _ in range(2):
+            secrets.ask("note_uses", actor=GATEWAY, secret_ids=[made["id"]])
+            with secrets.database.begin() as session:
+                rows.append(session.execute(text("SELECT xmin, ctid FROM digests")).all())
+
+        assert rows[0] == rows[1]
+
+    def test_is_not_set_back_by_a_clock_that_is(self, secrets):
+        made = secrets.create()
+        secrets.ask("note_uses", actor=GATEWAY, secret_ids=[made["id"]])
+        secrets.wait(hours=-1)
+        secrets.ask("note_uses", actor=GATEWAY, secret_ids=[made["id"]])
+
+        assert secrets.ask("get_secret", secret_id=made["id"])["last_used_at"] == "2026-11-22T12:00:00Z"
+
+    def test_is_told_by_our_own_processes_only(self, secrets):
+        for actor in (OWNER, replace(GATEWAY, id="bot-runtime")):
+            with pytest.raises(errors.Forbidden, match="not_allowed"):
+                secrets.ask("note_uses", actor=actor, secret_ids=[])
 
 
 class TestListSecrets:

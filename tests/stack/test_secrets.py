@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ops import client
-from sandbox import mail
+from sandbox import mail, ports
 from services.gateway import api_secret
-from tests.stack.stacks import SCOPES, Org, Running, eventually
+from tests.stack.stacks import CHATNESS, SCOPES, Org, Running, eventually
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,32 @@ class TestARotation:
 
 def report(stack: Running, *leaks: Any) -> Any:
     return stack.api.ask("POST", "/v1/secret-leaks", list(leaks))
+
+
+class TestAUse:
+    def test_is_shown_by_the_hour_and_leaves_no_event(self, org: Org, second_url: str) -> None:
+        made = new_secret(org)
+        assert shown(org, made["id"])["last_used_at"] is None
+
+        for url in (org.stack.url, second_url) * 5:
+            assert client.Api(url, made["secret"]).ask("GET", "/v1/usage").status_code == 200
+
+        seen = eventually(lambda: shown(org, made["id"])["last_used_at"], "nobody was told")
+        assert seen.endswith(":00:00Z")
+        stream = f"%{made['id']}"
+        assert len(org.stack.rows("secrets", "SELECT 1 FROM events WHERE stream LIKE :stream", stream=stream)) == 1
+
+    def test_is_told_before_a_gateway_stops(self, org: Org) -> None:
+        made, stack = new_secret(org), org.stack
+        port = str(ports.free())
+        passing = stack.add("gateway that passes", *CHATNESS, "serve", "gateway", CHATNESS_PORT=port)
+        passing.await_ready()
+        answer = client.Api(f"http://127.0.0.1:{port}", made["secret"]).ask("GET", "/v1/usage")
+        assert answer.status_code == 200
+
+        stack.processes.pop("gateway that passes").stop()
+
+        assert shown(org, made["id"])["last_used_at"]
 
 
 class TestALeak:
