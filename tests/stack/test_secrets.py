@@ -97,6 +97,27 @@ def report(stack: Running, *leaks: Any) -> Any:
     return stack.api.ask("POST", "/v1/secret-leaks", list(leaks))
 
 
+class TestARevocation:
+    def test_reaches_a_gateway_that_hears_nothing_as_soon_as_its_memory_ends(self, org: Org) -> None:
+        """The worker that tells of it stands still. Unless it is set otherwise, that memory lasts for half a minute."""
+        made, stack, port = new_secret(org), org.stack, str(ports.free())
+        settings = {"CHATNESS_PORT": port, "CHATNESS_SECRET_CACHE_SECONDS": "5"}
+        deaf = stack.add("deaf gateway", *CHATNESS, "serve", "gateway", **settings)
+        deaf.await_ready()
+        program = client.Api(f"http://127.0.0.1:{port}", made["secret"])
+        stack.processes["worker"].pause()
+        try:
+            assert program.ask("GET", "/v1/usage").status_code == 200
+            assert org.owner.ask("DELETE", f"/v1/secrets/{made['id']}").status_code == 204
+            believed = program.ask("GET", "/v1/usage").status_code
+            eventually(lambda: program.ask("GET", "/v1/usage").status_code == 401, "believed for ever", seconds=10)
+        finally:
+            stack.processes["worker"].resume()
+            stack.processes.pop("deaf gateway").stop()
+
+        assert believed == 200
+
+
 class TestAUse:
     def test_is_shown_by_the_hour_and_leaves_no_event(self, org: Org, second_url: str) -> None:
         made = new_secret(org)
