@@ -97,9 +97,46 @@ def report(stack: Running, *leaks: Any) -> Any:
     return stack.api.ask("POST", "/v1/secret-leaks", list(leaks))
 
 
+class TestTheFirstValue:
+    @pytest.mark.parametrize(
+        "more",
+        [{"org_id": "org_1"}, {"made_by": "acc_1"}, {"id": "sec_1"}, {"secret": "chs_live_1"}, {"is_admin": True}],
+    )
+    def test_is_not_made_with_what_nobody_may_choose(self, org: Org, more: dict[str, Any]) -> None:
+        answer = org.owner.ask("POST", "/v1/secrets", {"name": "mine", **more})
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_fields")
+        assert answer.json()["errors"][0]["pointer"] == f"/{next(iter(more))}"
+
+    @pytest.mark.parametrize(
+        "wish, pointer",
+        [
+            ({"name": "x" * 10_000}, "/name"),
+            ({"name": ""}, "/name"),
+            ({"scopes": []}, "/scopes"),
+            ({"scopes": ["billing:write"]}, "/scopes/0"),
+            ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),
+            ({"expires_at": "tomorrow"}, "/expires_at"),
+        ],
+    )
+    def test_is_not_made_for_a_wish_that_cannot_be(self, org: Org, wish: dict[str, Any], pointer: str) -> None:
+        answer = org.owner.ask("POST", "/v1/secrets", {"name": "mine", **wish})
+
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == pointer
+
+    def test_in_an_address_lets_nobody_in(self, org: Org) -> None:
+        secret, api = org.program.token, org.stack.api
+        paths = [f"/v1/usage?token={secret}", f"/v1/usage?access_token={secret}", f"/v1/bots/{secret}"]
+
+        answers = [api.ask("GET", path) for path in paths]
+
+        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(401, "token_required")}
+
+
 class TestARevocation:
     def test_reaches_a_gateway_that_hears_nothing_as_soon_as_its_memory_ends(self, org: Org) -> None:
-        """The worker that tells of it stands still. Unless it is set otherwise, that memory lasts for half a minute."""
+        """The worker that would tell of it stands still. By itself a gateway remembers for half a minute."""
         made, stack, port = new_secret(org), org.stack, str(ports.free())
         settings = {"CHATNESS_PORT": port, "CHATNESS_SECRET_CACHE_SECONDS": "5"}
         deaf = stack.add("deaf gateway", *CHATNESS, "serve", "gateway", **settings)
