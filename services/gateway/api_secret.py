@@ -13,9 +13,11 @@ import zlib
 from typing import Literal
 
 PREFIX = "chs_"
+PATTERN = "chs_(?:live|test)_[0-9A-Za-z]{38}"
+"""Published, in SECURITY.md too, for those who look for secrets where none should stand."""
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_FORM = re.compile(r"chs_(?:live|test)_[0-9A-Za-z]{38}")
+_FORM = re.compile(PATTERN)
 _LIKE_ONE = re.compile(r"chs_(?:live|test)_[0-9A-Za-z]+")
 _CHECKSUM_LENGTH = 6
 

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,14 @@ class TestIsWellFormed:
 
     def test_refuses_a_secret_of_another_mode_with_the_same_checksum(self):
         assert not api_secret.is_well_formed(api_secret.generate("live").replace("live", "test"))
+
+
+class TestPattern:
+    def test_is_published_with_what_the_checksum_is(self):
+        page = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+
+        assert f"`{api_secret.PATTERN}`" in page
+        assert re.fullmatch(api_secret.PATTERN, api_secret.generate("live"))
 
 
 class TestBlotted:

@@ -91,7 +91,10 @@ class Secret(Schema):
 
 
 class ShownSecret(Secret):
-    secret = fields.String(required=True, metadata={"description": "the value, shown this once"})
+    secret = fields.String(
+        required=True,
+        metadata={"description": "the value, shown this once", "pattern": f"^{api_secret.PATTERN}$"},
+    )
 
 
 @routes.operation(
