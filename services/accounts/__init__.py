@@ -6,5 +6,6 @@ Commands: register, confirm_email, request_password_reset, reset_password, creat
 end_current_session, change_name, change_org.
 Questions: verify_session, list_sessions, get_account, get_org, list_orgs, list_members, get_profile, get_org_profile.
 Tells: AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined. Hears: quota's
-UsageThresholdReached and billing's DuplicateSubscriptionEnded, and writes to the owner.
+UsageThresholdReached, billing's DuplicateSubscriptionEnded and secrets' SecretRevoked, FormerValueEnded and
+SecretExpiresSoon, and writes to the owner.
 """
