@@ -10,6 +10,7 @@ from typing import Any, Never
 from services.secrets.events import (
     FormerValueEnded,
     SecretCreated,
+    SecretErased,
     SecretEvent,
     SecretExpiresSoon,
     SecretRevoked,
@@ -40,6 +41,7 @@ class Secret:
     former_until: str = ""
     is_revoked: bool = False
     is_told_to_expire: bool = False
+    is_erased: bool = False
 
     def has_expired(self, now: datetime) -> bool:
         return _is_over(self.expires_at, now)
@@ -117,6 +119,19 @@ def revoke(secret: Secret, *, by: str, role: str) -> list[SecretEvent]:
     return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="person")]
 
 
+def revoke_with_org(secret: Secret) -> list[SecretEvent]:
+    """The org is erased: so that whoever remembers the secret as good hears that it is not."""
+    if not secret.secret_id or secret.is_revoked:
+        return []
+    return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="erasure")]
+
+
+def erase(secret: Secret) -> list[SecretEvent]:
+    if not secret.secret_id or secret.is_erased:
+        return []
+    return [SecretErased(org_id=secret.org_id, secret_id=secret.secret_id)]
+
+
 def end_leaked(secret: Secret, *, is_former: bool, now: datetime) -> list[SecretEvent]:
     """
     Somebody has found its value in public: who was quick to rotate it keeps the new one. Nothing of one that is over.
@@ -170,6 +185,8 @@ def evolve(secret: Secret, fact: Any) -> Secret:
             return replace(secret, is_told_to_expire=True)
         case SecretRevoked():
             return replace(secret, is_revoked=True)
+        case SecretErased():
+            return replace(secret, is_erased=True)
         case _:
             return secret
 

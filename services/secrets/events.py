@@ -51,7 +51,8 @@ class SecretRevoked:
     """
     The secret can be used no more, from this moment on.
 
-    :param reason: `person`; `leaked` if it was found where others can read it
+    :param reason: `person`; `leaked` if it was found where others can read it; `erasure` if the org was
+        erased
     """
 
     name: ClassVar[str] = "secrets.SecretRevoked"
@@ -96,7 +97,32 @@ class SecretExpiresSoon:
     expires_at: str
 
 
-SecretEvent = SecretCreated | SecretRotated | SecretRevoked | FormerValueEnded | SecretExpiresSoon
+@dataclass(frozen=True, kw_only=True)
+class SecretErased:
+    """The secret's org is gone for good: the list does not show it any more."""
+
+    name: ClassVar[str] = "secrets.SecretErased"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureDone:
+    """
+    Secrets has nothing more of an org that accounts.OrgErased named: no value's digest, no name, no secret in a list.
+    It stands in a stream of its own, whose subject is not the org, so that it is not passed over as an event about
+    what was erased.
+    """
+
+    name: ClassVar[str] = "secrets.ErasureDone"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
+SecretEvent = SecretCreated | SecretRotated | SecretRevoked | FormerValueEnded | SecretExpiresSoon | SecretErased
 
 PUBLIC: tuple[type[events.Event], ...] = (
     SecretCreated,
@@ -104,5 +130,6 @@ PUBLIC: tuple[type[events.Event], ...] = (
     SecretRevoked,
     FormerValueEnded,
     SecretExpiresSoon,
+    ErasureDone,
 )
-CATALOGUE = events.Catalogue("secrets", PUBLIC, public=PUBLIC)
+CATALOGUE = events.Catalogue("secrets", (*PUBLIC, SecretErased), public=PUBLIC)

@@ -3,11 +3,18 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, insert, not_, or_, select, update
+from sqlalchemy import and_, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
-from services.secrets.events import CATALOGUE, SecretCreated, SecretExpiresSoon, SecretRevoked, SecretRotated
+from services.secrets.events import (
+    CATALOGUE,
+    SecretCreated,
+    SecretErased,
+    SecretExpiresSoon,
+    SecretRevoked,
+    SecretRotated,
+)
 from shared import clock, database, errors, events, personal, read_models, store
 
 VERSION = 2
@@ -32,6 +39,8 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
             session.execute(_row(fact.secret_id).values(expiry_told_at=event.recorded_at))
         case SecretRevoked():
             session.execute(_row(fact.secret_id).values(revoked_at=event.recorded_at, revoked_reason=fact.reason))
+        case SecretErased():
+            session.execute(delete(models.Secret).where(models.Secret.secret_id == fact.secret_id))
 
 
 def _row(secret_id: str) -> Any:
@@ -53,6 +62,12 @@ def stream(org_id: str, secret_id: str) -> str:
 def leak_of(secret_id: str) -> str:
     """Under which id it is kept where a value of the secret was found in public."""
     return f"leak-{secret_id}"
+
+
+def refuse_if_erased(session: Session, org_id: str) -> None:
+    """:raises NotFound: `erased`"""
+    if personal.is_erased(session, org_id):
+        raise errors.NotFound("erased", "This organization was erased.")
 
 
 def secret(session: Session, *, org_id: str, secret_id: str) -> dict[str, Any]:

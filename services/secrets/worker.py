@@ -1,4 +1,6 @@
-"""What secrets does without a caller: publish, say which secrets expire soon, and forget what is over."""
+"""
+What secrets hears, and what it does without a caller: publish, say which secrets expire soon, forget what is over.
+"""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -6,18 +8,23 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from services.secrets import domain, models, projections
+from services.accounts.events import CATALOGUE as ACCOUNTS
+from services.accounts.events import OrgErased
+from services.secrets import domain, erasing, models, projections
 from services.secrets.settings import Settings
-from shared import database, pruning, store, worker
+from shared import database, envelope, inbox, pruning, store, worker
 
 AT_ONCE = 1000  # the others a minute later
 BRIEF = timedelta(days=1)  # who makes a secret for less than this has its end before their eyes
 
 
-def work(settings: Settings, _home: database.Database) -> worker.Work:
+def work(settings: Settings, home: database.Database) -> worker.Work:
     return worker.Work(
         service="secrets",
+        hears=[inbox.Hears(ACCOUNTS, {OrgErased: on_org_erased})],
+        jobs={erasing.JOB: partial(finish_erasure, home)},
         timers=[
             worker.Timer(
                 name="tell expiry",
@@ -28,6 +35,14 @@ def work(settings: Settings, _home: database.Database) -> worker.Work:
             pruning.TIMER,
         ],
     )
+
+
+def on_org_erased(session: Session, fact: OrgErased, _envelope: envelope.Envelope) -> None:
+    erasing.begin(session, fact.org_id)
+
+
+def finish_erasure(home: database.Database, job_id: str, payload: dict[str, Any]) -> None:
+    erasing.finish(home, payload["org_id"], job_id=job_id)
 
 
 def tell_expiry(home: database.Database, *, notice: timedelta) -> int:
