@@ -74,13 +74,13 @@ def running(**settings: str) -> Iterator[Standing]:
             subprocess.run([sys.executable, "-m", "sandbox.clean", str(directory)], check=False)
 
 
-def until(found: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
+def until(found: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, rest_seconds: float = 0.02) -> Any:
     """What it finds, as soon as it finds something. :raises TimeoutError:"""
     deadline = time.monotonic() + seconds
     while not (result := found()):
         if time.monotonic() > deadline:
             raise TimeoutError("waited in vain")
-        time.sleep(0.02)
+        time.sleep(rest_seconds)
     return result
 
 

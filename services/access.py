@@ -62,7 +62,7 @@ PERMISSIONS: dict[str, Permission] = {
     "secrets:add": _PERSON,
     "secrets:rotate": _PERSON,
     "secrets:revoke": _PERSON,
-    "secrets:report_leak": _SERVICE,
+    "secrets:report_leak": _ANYONE,
     "bots:read": _scoped("bots:read"),
     "bots:write": _scoped("bots:write"),
     "messages:write": _scoped("messages:write"),

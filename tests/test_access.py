@@ -23,7 +23,7 @@ TABLE = {
     "secrets:add": (True, True, None, False, False),
     "secrets:rotate": (True, True, None, False, False),
     "secrets:revoke": (True, True, None, False, False),
-    "secrets:report_leak": (False, False, None, True, False),
+    "secrets:report_leak": (True, True, "", True, True),
     "bots:read": (True, True, "bots:read", True, False),
     "bots:write": (True, True, "bots:write", True, False),
     "messages:write": (True, True, "messages:write", True, False),

@@ -9,6 +9,7 @@ withdraw_deletion_by_link.
 Questions: verify_session, list_sessions, get_account, get_deletion, get_org, list_orgs, list_members, get_profile,
 get_org_profile.
 Tells: AccountRegistered, ProfileChanged, OrgFounded, OrgChanged, MemberJoined, MemberRemoved, DeletionConfirmed,
-DeletionWithdrawn, OrgErased, AccountErased. Hears: quota's UsageThresholdReached and billing's
-DuplicateSubscriptionEnded, and writes to the owner; ErasureDone of billing, secrets and quota.
+DeletionWithdrawn, OrgErased, AccountErased. Hears: quota's UsageThresholdReached, billing's
+DuplicateSubscriptionEnded and secrets' SecretRevoked, FormerValueEnded and SecretExpiresSoon, and writes to the
+owner; ErasureDone of billing, secrets and quota.
 """

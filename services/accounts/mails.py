@@ -124,6 +124,45 @@ The first one, of the plan {kept}, goes on as it is. You find both, with their i
     )
 
 
+def secret_leaked(*, is_former: bool, secrets_link: str) -> Mail:
+    """:param is_former: whether it was a value that had been replaced by another already"""
+    done = (
+        "It was the value before the\nlast rotation, and is refused from now on. The present value works as before."
+        if is_former
+        else "It is revoked: programs\nthat use it are refused from now on, and need another secret."
+    )
+    return Mail(
+        "An API secret of yours was found in public",
+        f"""\
+Hello,
+
+somebody found an API secret of your organization where others can read it, and reported it to us. {done}
+
+Whoever saw it before could act in the name of your organization. Look at what it was used for; which secret it is,
+and where it was found if that was said, stands at
+
+{secrets_link}
+""",
+    )
+
+
+def secret_expires(*, at: str, secrets_link: str) -> Mail:
+    return Mail(
+        f"An API secret of yours expires on {at}",
+        f"""\
+Hello,
+
+an API secret of your organization expires on {at}. Programs that still use it then are refused.
+
+Which one it is, and when it was last used, stands at
+
+{secrets_link}
+
+If programs need one after that day, make another there and give it to them before. If not, there is nothing to do.
+""",
+    )
+
+
 def password_changed(*, reset_link: str) -> Mail:
     return Mail(
         "Your password was changed",

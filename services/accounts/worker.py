@@ -16,7 +16,8 @@ from services.quota.events import ErasureDone as QuotaDone
 from services.quota.events import UsageThresholdReached
 from services.secrets.events import CATALOGUE as SECRETS
 from services.secrets.events import ErasureDone as SecretsDone
-from shared import database, envelope, inbox, mail, pruning, worker
+from services.secrets.events import FormerValueEnded, SecretExpiresSoon, SecretRevoked
+from shared import clock, database, envelope, inbox, mail, pruning, worker
 
 
 def work(settings: Settings, home: database.Database) -> worker.Work:
@@ -39,12 +40,18 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
         DuplicateSubscriptionEnded: partial(on_duplicate_ended, url),
         BillingDone: partial(on_erasure_done, "billing"),
     }
+    of_secrets: dict[type[Any], inbox.Handler] = {
+        SecretRevoked: partial(on_secret_ended, url),
+        FormerValueEnded: partial(on_secret_ended, url),
+        SecretExpiresSoon: partial(on_secret_expires_soon, url),
+        SecretsDone: partial(on_erasure_done, "secrets"),
+    }
     return worker.Work(
         service="accounts",
         hears=[
             inbox.Hears(QUOTA, of_quota),
             inbox.Hears(BILLING, of_billing),
-            inbox.Hears(SECRETS, {SecretsDone: partial(on_erasure_done, "secrets")}),
+            inbox.Hears(SECRETS, of_secrets),
         ],
         jobs={mailing.JOB: send, password_resets.JOB: mail_reset_link},
         timers=[
@@ -79,12 +86,46 @@ def on_duplicate_ended(
     _write_to_owner(session, fact.org_id, mail)
 
 
+def on_secret_ended(
+    public_url: str, session: Session, fact: SecretRevoked | FormerValueEnded, _envelope: envelope.Envelope
+) -> None:
+    """Of what a person did no mail is needed; of a leak the owner must hear."""
+    if fact.reason == "leaked":
+        link = _link_to_secret(public_url, fact.secret_id)
+        is_former = isinstance(fact, FormerValueEnded)
+        _write_to_owner(session, fact.org_id, mails.secret_leaked(is_former=is_former, secrets_link=link))
+
+
+def on_secret_expires_soon(
+    public_url: str, session: Session, fact: SecretExpiresSoon, _envelope: envelope.Envelope
+) -> None:
+    """To the owner, and to who made it if they are still there; to nobody if it has expired meanwhile."""
+    expires_at = clock.parse(fact.expires_at)
+    if expires_at <= database.now(session):
+        return
+    link = _link_to_secret(public_url, fact.secret_id)
+    mail = mails.secret_expires(at=f"{expires_at.day} {expires_at:%B %Y, %H:%M} UTC", secrets_link=link)
+    _write_to_owner(session, fact.org_id, mail)
+    maker = session.get(models.Member, (fact.org_id, fact.made_by))
+    if maker is not None and maker.role != "owner":
+        _write_to(session, maker.account_id, mail)
+
+
+def _link_to_secret(public_url: str, secret_id: str) -> str:
+    return f"{public_url}/secrets#{secret_id}"
+
+
 def _write_to_owner(session: Session, org_id: str, mail: mails.Mail) -> None:
     """To nobody if the org is gone."""
     org = session.get(models.Org, org_id)
-    owner = session.get(models.Credential, org.owner_id) if org else None
-    if owner is not None:
-        mailing.mail_to(session, owner.typed_email, mail, subject=owner.account_id)
+    if org is not None:
+        _write_to(session, org.owner_id, mail)
+
+
+def _write_to(session: Session, account_id: str, mail: mails.Mail) -> None:
+    person = session.get(models.Credential, account_id)
+    if person is not None:
+        mailing.mail_to(session, person.typed_email, mail, subject=person.account_id)
 
 
 def _usage_mail(fact: UsageThresholdReached, public_url: str) -> mails.Mail:

@@ -13,9 +13,12 @@ import zlib
 from typing import Literal
 
 PREFIX = "chs_"
+PATTERN = "chs_(?:live|test)_[0-9A-Za-z]{38}"
+"""Published, in SECURITY.md too, for those who look for secrets where none should stand."""
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_FORM = re.compile(r"chs_(?:live|test)_[0-9A-Za-z]{38}")
+_FORM = re.compile(PATTERN)
+_LIKE_ONE = re.compile(r"chs_(?:live|test)_[0-9A-Za-z]+")
 _CHECKSUM_LENGTH = 6
 
 
@@ -38,6 +41,11 @@ def checksum(unchecked: str) -> str:
 
 def is_well_formed(token: str) -> bool:
     return bool(_FORM.fullmatch(token)) and checksum(token[:-_CHECKSUM_LENGTH]) == token[-_CHECKSUM_LENGTH:]
+
+
+def blotted(text: str) -> str:
+    """A text without the secrets that stand in it: nothing of a secret is kept, wherever it was found."""
+    return _LIKE_ONE.sub("chs_…", text)
 
 
 def fingerprint(token: str) -> str:

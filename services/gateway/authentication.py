@@ -31,6 +31,7 @@ class Authentication:
     :param verify_session: RPC `accounts.verify_session(sha256=…)`, answering
         `{account_id, org_id, role, session_id, expires_at}`
     :param secret_seconds: how long an answer about a secret is remembered; `session_seconds` likewise
+    :param note_use: called with the id of an API secret whenever it is shown and good; it must not wait
     :param now: the business clock, for the tokens' own expiry
     """
 
@@ -39,6 +40,7 @@ class Authentication:
         *,
         verify_secret: Callable[..., dict[str, Any]],
         verify_session: Callable[..., dict[str, Any]],
+        note_use: Callable[[str], None],
         memory: Memory,
         secret_seconds: float,
         session_seconds: float,
@@ -46,6 +48,7 @@ class Authentication:
     ) -> None:
         self._verify_secret = verify_secret
         self._verify_session = verify_session
+        self._note_use = note_use
         self._memory = memory
         self._secret_seconds = secret_seconds
         self._session_seconds = session_seconds
@@ -84,6 +87,8 @@ class Authentication:
         answer = self._answer(token)
         if answer.actor is None or (answer.expires_at and answer.expires_at <= self._now()):
             raise _unauthenticated("invalid_token", "The token is unknown, revoked or expired.")
+        if answer.actor.kind == "secret":
+            self._note_use(answer.actor.id)
         return answer.actor
 
     def _answer(self, token: str) -> Answer:

@@ -4,7 +4,7 @@ from typing import Any
 
 from nameko.dependency_providers import Config
 
-from services.gateway import admissions, app, authentication, coalescer, routes, server, streams, webhooks
+from services.gateway import admissions, app, authentication, coalescer, routes, server, streams, uses, webhooks
 from services.gateway.routes import usage
 from shared import clock, metrics, rpc
 
@@ -24,17 +24,21 @@ class Gateway:
     webhooks: coalescer.Coalescer
     places: streams.Places
     streams: streams.Streams
+    uses: uses.Uses
 
     @server.site
     def open(self) -> Any:
         settings = self.config["gateway"]
+        now = clock.Clock(settings.clock_file).now
+        self.uses = uses.Uses(uses.teller(self.secrets), now=now)
         identification = authentication.Authentication(
             verify_secret=self.secrets.verify_secret,
             verify_session=self.accounts.verify_session,
+            note_use=self.uses.note,
             memory=self.tokens,
             secret_seconds=settings.secret_cache_seconds,
             session_seconds=settings.session_cache_seconds,
-            now=clock.Clock(settings.clock_file).now,
+            now=now,
         )
         self.admissions = coalescer.Coalescer(
             admissions.sender(self.quota),
@@ -49,8 +53,12 @@ class Gateway:
         metrics.STREAMS.set_function(lambda: self.places.taken)
         groups = routes.groups(settings)
         site = app.create(settings, services=self, authentication=identification, groups=groups)
-        site.before_drain = self.streams.stop
+        site.before_drain = self._prepare_to_stop
         return site
+
+    def _prepare_to_stop(self) -> None:
+        self.streams.stop()
+        self.uses.tell()
 
     @rpc.on_broadcast("accounts", "accounts.OrgErased", on_subscribed=tokens.forget_sessions)
     @rpc.on_broadcast("accounts", "accounts.MemberRemoved", on_subscribed=tokens.forget_sessions)
@@ -59,5 +67,6 @@ class Gateway:
 
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
     @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)
+    @rpc.on_broadcast("secrets", "secrets.FormerValueEnded", on_subscribed=tokens.forget_secrets)
     def on_secret_changed(self, _event: dict[str, Any]) -> None:
         self.tokens.forget_secrets()

@@ -97,7 +97,10 @@ class Settings:
         default="",
     )
     noop_route: bool = config.setting(
-        "CHATNESS_NOOP_ROUTE", "whether POST /v1/noop answers, for benchmarks", parse=config.boolean, default=False
+        "CHATNESS_NOOP_ROUTE",
+        "whether POST /v1/noop and /v1/open-noop answer, for benchmarks",
+        parse=config.boolean,
+        default=False,
     )
 
     @property

@@ -1,16 +1,27 @@
-"""The rules of API secrets: what one may be made with, and who may revoke it. Pure."""
+"""The rules of API secrets: what one may be made with, and who may rotate and revoke it. Pure."""
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Never
 
-from services.secrets.events import SecretCreated, SecretErased, SecretEvent, SecretRevoked
+from services.secrets.events import (
+    FormerValueEnded,
+    SecretCreated,
+    SecretErased,
+    SecretEvent,
+    SecretExpiresSoon,
+    SecretRevoked,
+    SecretRotated,
+)
 from shared import clock, errors
 
 DEFAULT_SCOPES = ("messages:write",)  # what nearly every program needs, and nothing that gives messages back
+
+MOST_LEAKS = 100  # in one report
+LONGEST_URL = 2048
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HINT = re.compile(r"[\x21-\x7e\u2026]{1,24}")
@@ -18,13 +29,30 @@ _HINT = re.compile(r"[\x21-\x7e\u2026]{1,24}")
 
 @dataclass(frozen=True)
 class Secret:
-    """:param secret_id: empty before it is made"""
+    """
+    :param secret_id: empty before it is made
+    :param expires_at: as the event says it; `former_until` likewise
+    """
 
     org_id: str = ""
     secret_id: str = ""
     made_by: str = ""
+    expires_at: str = ""
+    former_until: str = ""
     is_revoked: bool = False
+    is_told_to_expire: bool = False
     is_erased: bool = False
+
+    def has_expired(self, now: datetime) -> bool:
+        return _is_over(self.expires_at, now)
+
+    def has_former(self, now: datetime) -> bool:
+        """Whether the value before the newest still works."""
+        return bool(self.former_until) and not _is_over(self.former_until, now)
+
+
+def _is_over(text: str, now: datetime) -> bool:
+    return bool(text) and clock.parse(text) <= now
 
 
 def create(
@@ -52,19 +80,40 @@ def create(
     ]
 
 
+def rotate(secret: Secret, *, by: str, role: str, now: datetime, overlap_seconds: int) -> list[SecretEvent]:
+    """
+    A new value; the one before it works for so much longer, and no longer than the secret itself.
+
+    :raises NotFound: `unknown_secret`
+    :raises Forbidden: `not_allowed`
+    :raises Conflict: `secret_revoked`, `secret_expired`
+    """
+    _check_may_change(secret, by=by, role=role)
+    if secret.is_revoked:
+        raise errors.Conflict("secret_revoked", "This secret is revoked. Make another.")
+    if secret.has_expired(now):
+        raise errors.Conflict("secret_expired", "This secret has expired. Make another.")
+    former_until = now + timedelta(seconds=overlap_seconds)
+    if secret.expires_at:
+        former_until = min(former_until, clock.parse(secret.expires_at))
+    return [
+        SecretRotated(
+            org_id=secret.org_id,
+            secret_id=secret.secret_id,
+            rotated_by=by,
+            former_until=clock.rfc3339(former_until),
+        )
+    ]
+
+
 def revoke(secret: Secret, *, by: str, role: str) -> list[SecretEvent]:
     """
-    The owner may revoke all, a member those they made. One that is revoked stays so.
+    One that is revoked stays so.
 
     :raises NotFound: `unknown_secret`
     :raises Forbidden: `not_allowed`
     """
-    if not secret.secret_id:
-        raise errors.NotFound("unknown_secret", "There is no such secret.")
-    if role != "owner" and by != secret.made_by:
-        raise errors.Forbidden(
-            "not_allowed", "Only the owner of the organization or who made a secret may revoke it."
-        )
+    _check_may_change(secret, by=by, role=role)
     if secret.is_revoked:
         return []
     return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="person")]
@@ -83,10 +132,57 @@ def erase(secret: Secret) -> list[SecretEvent]:
     return [SecretErased(org_id=secret.org_id, secret_id=secret.secret_id)]
 
 
+def end_leaked(secret: Secret, *, is_former: bool, now: datetime) -> list[SecretEvent]:
+    """
+    Somebody has found its value in public: who was quick to rotate it keeps the new one. Nothing of one that is over.
+
+    :param is_former: whether it was the value before the newest
+    """
+    if secret.is_revoked or secret.has_expired(now):
+        return []
+    if not is_former:
+        return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="leaked")]
+    if not secret.has_former(now):
+        return []
+    return [FormerValueEnded(org_id=secret.org_id, secret_id=secret.secret_id, reason="leaked")]
+
+
+def tell_expiry(secret: Secret, *, now: datetime) -> list[SecretEvent]:
+    """Once, and of one that is good: after a long outage it may be too late to say so."""
+    if not secret.expires_at or secret.is_revoked or secret.is_told_to_expire or secret.has_expired(now):
+        return []
+    return [
+        SecretExpiresSoon(
+            org_id=secret.org_id,
+            secret_id=secret.secret_id,
+            made_by=secret.made_by,
+            expires_at=secret.expires_at,
+        )
+    ]
+
+
+def _check_may_change(secret: Secret, *, by: str, role: str) -> None:
+    """The owner may change all, a member those they made."""
+    if not secret.secret_id:
+        raise errors.NotFound("unknown_secret", "There is no such secret.")
+    if role != "owner" and by != secret.made_by:
+        raise errors.Forbidden(
+            "not_allowed", "Only the owner of the organization or who made a secret may rotate or revoke it."
+        )
+
+
 def evolve(secret: Secret, fact: Any) -> Secret:
     match fact:
         case SecretCreated():
-            return Secret(org_id=fact.org_id, secret_id=fact.secret_id, made_by=fact.made_by)
+            return Secret(
+                org_id=fact.org_id, secret_id=fact.secret_id, made_by=fact.made_by, expires_at=fact.expires_at
+            )
+        case SecretRotated():
+            return replace(secret, former_until=fact.former_until)
+        case FormerValueEnded():
+            return replace(secret, former_until="")
+        case SecretExpiresSoon():
+            return replace(secret, is_told_to_expire=True)
         case SecretRevoked():
             return replace(secret, is_revoked=True)
         case SecretErased():
@@ -132,6 +228,22 @@ def expiry(text: str | None, *, now: datetime) -> datetime | None:
     if moment <= now:
         _refuse("invalid_expires_at", "/expires_at", "A moment in the future, as 2027-01-31T00:00:00Z.")
     return moment
+
+
+def leaks(reported: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """
+    Where each value was found, by its SHA-256; empty where that is not said.
+
+    :raises Invalid: `invalid_leaks` unless there are 1 to 100, each with the `sha256` and perhaps the `url`
+    """
+    found = {str(leak.get("sha256")): leak.get("url", "") for leak in reported}
+    are_right = all(
+        _SHA256.fullmatch(sha256) and isinstance(url, str) and len(url) <= LONGEST_URL
+        for sha256, url in found.items()
+    )
+    if not 1 <= len(reported) <= MOST_LEAKS or not are_right:
+        raise errors.Invalid("invalid_leaks", f"1 to {MOST_LEAKS} leaks, each with a SHA-256 in hexadecimal.")
+    return found
 
 
 def check_fingerprint(*, sha256: str, hint: str) -> None:

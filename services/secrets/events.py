@@ -28,11 +28,31 @@ class SecretCreated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretRotated:
+    """
+    The secret has a new value. What it may do and until when are as before.
+
+    :param rotated_by: the account of the person who asked for it
+    :param former_until: until when the value before works beside the new one; the moment of the rotation itself if
+        it ended at once. A value that is older than that one works no more in any case
+    """
+
+    name: ClassVar[str] = "secrets.SecretRotated"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+    rotated_by: str
+    former_until: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SecretRevoked:
     """
     The secret can be used no more, from this moment on.
 
-    :param reason: `person`; `erasure` if the org was erased
+    :param reason: `person`; `leaked` if it was found where others can read it; `erasure` if the org was
+        erased
     """
 
     name: ClassVar[str] = "secrets.SecretRevoked"
@@ -41,6 +61,40 @@ class SecretRevoked:
     org_id: str
     secret_id: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormerValueEnded:
+    """
+    The value before the secret's newest works no more, though its overlap was not over. The newest one does.
+
+    :param reason: `leaked` if it was found where others can read it
+    """
+
+    name: ClassVar[str] = "secrets.FormerValueEnded"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretExpiresSoon:
+    """
+    The secret is good, and will not be for much longer. Told once.
+
+    :param made_by: the account of the person who made it
+    :param expires_at: it is refused at this moment
+    """
+
+    name: ClassVar[str] = "secrets.SecretExpiresSoon"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+    made_by: str
+    expires_at: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +122,14 @@ class ErasureDone:
     org_id: str
 
 
-SecretEvent = SecretCreated | SecretRevoked | SecretErased
+SecretEvent = SecretCreated | SecretRotated | SecretRevoked | FormerValueEnded | SecretExpiresSoon | SecretErased
 
-PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRevoked, ErasureDone)
+PUBLIC: tuple[type[events.Event], ...] = (
+    SecretCreated,
+    SecretRotated,
+    SecretRevoked,
+    FormerValueEnded,
+    SecretExpiresSoon,
+    ErasureDone,
+)
 CATALOGUE = events.Catalogue("secrets", (*PUBLIC, SecretErased), public=PUBLIC)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import MetaData
+from sqlalchemy import ForeignKey, Index, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared import tables
@@ -22,7 +22,7 @@ class Digest(State):
     """
     :param digest: HMAC of the value's SHA-256 under the pepper `pepper_id`
     :param hint: what the list shows of the value: its beginning and its last four characters
-    :param last_used_at: exact to a minute
+    :param last_used_at: exact to an hour
     """
 
     __tablename__ = "digests"
@@ -34,7 +34,25 @@ class Digest(State):
     last_used_at: Mapped[datetime | None]
 
 
+class FormerDigest(State):
+    """
+    The value before the newest, while both work.
+
+    :param works_until: it is refused at this moment
+    """
+
+    __tablename__ = "former_digests"
+
+    secret_id: Mapped[str] = mapped_column(ForeignKey(Digest.secret_id, ondelete="CASCADE"), primary_key=True)
+    pepper_id: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    hint: Mapped[str]
+    works_until: Mapped[datetime]
+
+
 class Secret(Views):
+    """:param expiry_told_at: when its people were told that it expires soon"""
+
     __tablename__ = "secrets"
 
     org_id: Mapped[str] = mapped_column(primary_key=True)
@@ -44,3 +62,12 @@ class Secret(Views):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    rotated_at: Mapped[datetime | None]
+    revoked_reason: Mapped[str | None]
+    expiry_told_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "secrets_to_expire", "expires_at", postgresql_where=text("revoked_at IS NULL AND expiry_told_at IS NULL")
+        ),
+    )

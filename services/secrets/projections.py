@@ -7,10 +7,17 @@ from sqlalchemy import and_, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
-from services.secrets.events import CATALOGUE, SecretCreated, SecretErased, SecretRevoked
+from services.secrets.events import (
+    CATALOGUE,
+    SecretCreated,
+    SecretErased,
+    SecretExpiresSoon,
+    SecretRevoked,
+    SecretRotated,
+)
 from shared import clock, database, errors, events, personal, read_models, store
 
-VERSION = 1
+VERSION = 2
 
 
 def project(session: Session, event: events.Recorded, fact: Any) -> None:
@@ -26,11 +33,18 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
                     expires_at=clock.parse(fact.expires_at) if fact.expires_at else None,
                 )
             )
+        case SecretRotated():
+            session.execute(_row(fact.secret_id).values(rotated_at=event.recorded_at))
+        case SecretExpiresSoon():
+            session.execute(_row(fact.secret_id).values(expiry_told_at=event.recorded_at))
         case SecretRevoked():
-            ours = update(models.Secret).where(models.Secret.secret_id == fact.secret_id)
-            session.execute(ours.values(revoked_at=event.recorded_at))
+            session.execute(_row(fact.secret_id).values(revoked_at=event.recorded_at, revoked_reason=fact.reason))
         case SecretErased():
             session.execute(delete(models.Secret).where(models.Secret.secret_id == fact.secret_id))
+
+
+def _row(secret_id: str) -> Any:
+    return update(models.Secret).where(models.Secret.secret_id == secret_id)
 
 
 SECRET = store.Aggregate(catalogue=CATALOGUE, initial=domain.Secret(), evolve=domain.evolve, project=project)
@@ -43,6 +57,11 @@ READ_MODELS = read_models.ReadModels(
 def stream(org_id: str, secret_id: str) -> str:
     """The org is in the name, so that a foreign secret is one that does not exist."""
     return f"secret-{org_id}-{secret_id}"
+
+
+def leak_of(secret_id: str) -> str:
+    """Under which id it is kept where a value of the secret was found in public."""
+    return f"leak-{secret_id}"
 
 
 def refuse_if_erased(session: Session, org_id: str) -> None:
@@ -93,26 +112,37 @@ def _is_active(session: Session) -> Any:
 def _list(
     session: Session, org_id: str, condition: Any, *, limit: int, order: Any = models.Secret.secret_id
 ) -> list[dict[str, Any]]:
+    now, former = database.now(session), models.FormerDigest
     joined = (
-        select(models.Secret, models.Digest)
+        select(models.Secret, models.Digest, former)
         .join(models.Digest, models.Digest.secret_id == models.Secret.secret_id)
+        .outerjoin(former, and_(former.secret_id == models.Secret.secret_id, former.works_until > now))
         .where(models.Secret.org_id == org_id, condition)
         .order_by(order)
         .limit(limit)
     )
     rows = session.execute(joined).all()
-    names = personal.get_many(session, [row.secret_id for row, _ in rows])
+    found = [row.secret_id for row, _, _ in rows]
+    texts = personal.get_many(session, [*found, *map(leak_of, found)])
     return [
         {
             "id": row.secret_id,
-            "name": names.get(row.secret_id, {}).get("name", ""),
+            "name": texts.get(row.secret_id, {}).get("name", ""),
             "hint": digest.hint,
             "scopes": row.scopes,
             "made_by": row.made_by,
-            "state": state(row, now=database.now(session)),
+            "state": state(row, now=now),
+            "revoked_reason": row.revoked_reason,
+            "leak_url": texts.get(leak_of(row.secret_id), {}).get("url"),
             "created_at": clock.rfc3339(row.created_at),
             "expires_at": row.expires_at and clock.rfc3339(row.expires_at),
+            "rotated_at": row.rotated_at and clock.rfc3339(row.rotated_at),
             "last_used_at": digest.last_used_at and clock.rfc3339(digest.last_used_at),
+            "former": _former(before) if before is not None and row.revoked_at is None else None,
         }
-        for row, digest in rows
+        for row, digest, before in rows
     ]
+
+
+def _former(digest: models.FormerDigest) -> dict[str, str]:
+    return {"hint": digest.hint, "works_until": clock.rfc3339(digest.works_until)}

@@ -20,6 +20,13 @@ class Settings:
         parse=peppers.parse,
         secret=True,
     )
+    expiry_notice_days: int = config.setting(
+        "SECRETS_EXPIRY_NOTICE_DAYS",
+        "how many days before an API secret expires its maker and the owner are mailed, at half of its life at the "
+        "earliest",
+        parse=config.whole(1, 90),
+        default=7,
+    )
     active_limit: int = config.setting(
         "SECRETS_ACTIVE_LIMIT",
         "how many API secrets an org may have at once",

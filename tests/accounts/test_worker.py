@@ -1,12 +1,13 @@
 """What accounts does without a caller."""
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from services.accounts import models, worker
 from services.billing.events import DuplicateSubscriptionEnded
 from services.quota.events import UsageThresholdReached
-from shared import tables
+from services.secrets.events import FormerValueEnded, SecretExpiresSoon, SecretRevoked
+from shared import database, tables
 
 
 def count(accounts, model):
@@ -153,3 +154,81 @@ class TestOnDuplicateEnded:
         self.end(accounts, "org_gone", refunded_cents=4900)
 
         assert accounts.deliver() == []
+
+
+class TestOnSecretEnded:
+    @pytest.mark.parametrize(
+        "kind, said",
+        [(SecretRevoked, "need another secret"), (FormerValueEnded, "The present value works as before")],
+    )
+    def test_tells_the_owner_of_a_leak_which_one_it_was(self, accounts, kind, said):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        hear(accounts, kind(org_id=owner.org_id, secret_id="sec_1", reason="leaked"))
+
+        (arrived,) = accounts.deliver()
+        assert (arrived["to"], arrived["subject"]) == (
+            "ada@example.com",
+            "An API secret of yours was found in public",
+        )
+        assert "https://chat.example/secrets#sec_1" in arrived["text"]
+        assert said in arrived["text"]
+
+    def test_writes_nothing_of_what_a_person_revoked_or_of_an_org_that_is_gone(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        hear(accounts, SecretRevoked(org_id=owner.org_id, secret_id="sec_1", reason="person"))
+        hear(accounts, SecretRevoked(org_id="org_gone", secret_id="sec_1", reason="leaked"))
+
+        assert accounts.deliver() == []
+
+
+class TestOnSecretExpiresSoon:
+    def expire(self, accounts, org_id, made_by, *, expires_at="2027-01-31T23:59:59Z"):
+        hear(
+            accounts,
+            SecretExpiresSoon(org_id=org_id, secret_id="sec_1", made_by=made_by, expires_at=expires_at),
+        )
+
+    def test_tells_the_owner_when_and_which(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        self.expire(accounts, owner.org_id, owner.id)
+
+        (arrived,) = accounts.deliver()
+        assert arrived["to"] == "ada@example.com"
+        assert arrived["subject"] == "An API secret of yours expires on 31 January 2027, 23:59 UTC"
+        assert "https://chat.example/secrets#sec_1" in arrived["text"]
+
+    def test_tells_who_made_it_too_as_long_as_they_are_a_member(self, accounts):
+        owner, maker = accounts.sign_up(), accounts.sign_up("eve@example.com")
+        join(accounts, owner.org_id, maker.id)
+        accounts.deliver()
+
+        self.expire(accounts, owner.org_id, maker.id)
+        self.expire(accounts, owner.org_id, "acc_gone")
+
+        assert sorted(one["to"] for one in accounts.deliver()) == [
+            "ada@example.com",
+            "ada@example.com",
+            "eve@example.com",
+        ]
+
+    def test_writes_to_nobody_where_the_org_is_gone_or_it_is_too_late(self, accounts):
+        owner = accounts.sign_up()
+        accounts.deliver()
+
+        self.expire(accounts, "org_gone", owner.id)
+        self.expire(accounts, owner.org_id, owner.id, expires_at="2026-11-03T09:00:00Z")
+
+        assert accounts.deliver() == []
+
+
+def join(accounts, org_id, account_id):
+    """As an invitation will let somebody do."""
+    with accounts.database.begin() as session:
+        row = {"org_id": org_id, "account_id": account_id, "role": "member", "joined_at": database.now(session)}
+        session.execute(insert(models.Member).values(**row))

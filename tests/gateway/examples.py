@@ -127,6 +127,7 @@ def make_app(settings: Settings, *, verify_session: Callable[..., dict[str, Any]
     identification = authentication.Authentication(
         verify_secret=verify,
         verify_session=verify_session,
+        note_use=lambda _secret_id: None,
         memory=authentication.Memory(),
         secret_seconds=30,
         session_seconds=5,

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,25 @@ class TestIsWellFormed:
 
     def test_refuses_a_secret_of_another_mode_with_the_same_checksum(self):
         assert not api_secret.is_well_formed(api_secret.generate("live").replace("live", "test"))
+
+
+class TestPattern:
+    def test_is_published_with_what_the_checksum_is(self):
+        page = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+
+        assert f"`{api_secret.PATTERN}`" in page
+        assert re.fullmatch(api_secret.PATTERN, api_secret.generate("live"))
+
+
+class TestBlotted:
+    def test_leaves_nothing_of_a_secret_in_a_text_whole_or_cut_off(self):
+        secret = api_secret.generate("live")
+        text = f"https://paste.example/?key={secret}&half={secret[:20]}#{secret}x"
+
+        assert api_secret.blotted(text) == "https://paste.example/?key=chs_…&half=chs_…#chs_…"
+
+    def test_leaves_another_text_as_it_is(self):
+        assert api_secret.blotted("https://paste.example/chs") == "https://paste.example/chs"
 
 
 class TestFingerprint:

@@ -40,10 +40,11 @@ class Clock:
         return self.now
 
 
-def door(owner, *, memory=None, seconds=30.0, now=lambda: NOW):
+def door(owner, *, memory=None, seconds=30.0, now=lambda: NOW, uses=None):
     return authentication.Authentication(
         verify_secret=owner.verify,
         verify_session=owner.verify,
+        note_use=[].append if uses is None else uses.append,
         memory=memory or authentication.Memory(),
         secret_seconds=seconds,
         session_seconds=seconds,
@@ -93,6 +94,18 @@ class TestIdentify:
         with pytest.raises(errors.Unavailable):
             asking.identify(header)
         assert asking.identify(header).id == "sec_1"
+
+    def test_notes_every_use_of_a_secret_that_is_good_and_of_nothing_else(self):
+        uses, header = [], bearer()
+        asking = door(Owner(SECRET), uses=uses)
+
+        for _ in range(3):
+            asking.identify(header)
+        refused(door(Owner(errors.NotFound("not_found")), uses=uses), bearer())
+        refused(door(Owner({**SECRET, "expires_at": "2026-11-22T21:00:00Z"}), uses=uses), bearer())
+        door(Owner(SESSION), uses=uses).identify("bearer abc")
+
+        assert uses == ["sec_1"] * 3
 
 
 class TestMemory:

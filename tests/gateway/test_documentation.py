@@ -111,7 +111,8 @@ class TestDescription:
     def test_lets_nothing_but_what_it_names_into_a_body(self, document, operations):
         for path, method, operation in operations:
             for body in operation.get("requestBody", {}).get("content", {}).values():
-                name = body["schema"]["$ref"].rsplit("/", 1)[-1]
+                schema = body["schema"].get("items", body["schema"])
+                name = schema["$ref"].rsplit("/", 1)[-1]
                 assert document["components"]["schemas"][name]["additionalProperties"] is False, (method, path)
 
 

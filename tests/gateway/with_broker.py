@@ -35,6 +35,10 @@ class Secrets:
     def verify_secret(self, sha256: str) -> dict[str, Any]:
         return verify(sha256)
 
+    @rpc.door
+    def note_uses(self, secret_ids: list[str]) -> None:
+        pass
+
 
 class Quota:
     name = "quota"

@@ -12,7 +12,7 @@ from services import access
 from services.gateway import api_secret
 from services.secrets import peppers, service
 from services.secrets.settings import Settings
-from shared import context, database, doors
+from shared import context, database, doors, errors, events, outbox
 
 OWNER = context.Actor(kind="person", id="acc_owner", org_id="org_1", role="owner")
 MEMBER = context.Actor(kind="person", id="acc_member", org_id="org_1", role="member")
@@ -41,6 +41,26 @@ class Secrets:
         value = value or api_secret.generate()
         asked = {"name": "Website", "sha256": api_secret.fingerprint(value), "hint": f"chs_live_\u2026{value[-4:]}"}
         return self.tell("create_secret", **{**asked, **changes})
+
+    def rotate(self, secret_id: str, value: str = "", **changes: Any) -> Any:
+        """What the gateway does with another value that it has made."""
+        value = value or api_secret.generate()
+        asked = {"sha256": api_secret.fingerprint(value), "hint": f"chs_live_\u2026{value[-4:]}"}
+        return self.tell("rotate_secret", **{"secret_id": secret_id, **asked, **changes})
+
+    def is_known(self, value: str) -> bool:
+        try:
+            self.verify(value)
+        except errors.NotFound:
+            return False
+        return True
+
+    def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """The public events in their order, as the others hear them."""
+        outbox.sequence(self.database)
+        with self.database.begin() as session:
+            pulled = outbox.pull(session, "secrets", after=0, hash=events.GENESIS.hex(), limit=100)
+        return [(event["type"], event["data"]) for event in pulled["events"]]
 
     def verify(self, value: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.ask("verify_secret", actor=GATEWAY, sha256=api_secret.fingerprint(value))

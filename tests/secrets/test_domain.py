@@ -1,9 +1,10 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.secrets import domain
-from services.secrets.events import SecretCreated, SecretRevoked
+from services.secrets.events import FormerValueEnded, SecretCreated, SecretRevoked, SecretRotated
 from shared import errors
 
 pytestmark = pytest.mark.pure
@@ -46,6 +47,39 @@ class TestCreate:
             create(after(CREATED))
 
 
+def rotate(secret, **changes):
+    wish = {"by": "acc_1", "role": "member", "now": NOW, "overlap_seconds": 3600}
+    return domain.rotate(secret, **{**wish, **changes})
+
+
+class TestRotate:
+    def test_says_until_when_the_value_before_works(self):
+        assert rotate(after(CREATED)) == [
+            SecretRotated(org_id="org_1", secret_id="sec_1", rotated_by="acc_1", former_until="2026-11-22T13:00:00Z")
+        ]
+
+    def test_ends_the_value_before_with_the_secret_itself(self):
+        expiring = replace(CREATED, expires_at="2026-11-22T12:30:00Z")
+
+        assert rotate(after(expiring))[0].former_until == "2026-11-22T12:30:00Z"
+
+    def test_is_for_the_owner_and_who_made_it(self):
+        assert rotate(after(CREATED), by="acc_owner", role="owner")[0].rotated_by == "acc_owner"
+        with pytest.raises(errors.Forbidden, match="not_allowed"):
+            rotate(after(CREATED), by="acc_2")
+
+    @pytest.mark.parametrize("expires_at, code", [("2026-11-22T12:00:00Z", "secret_expired"), ("", "secret_revoked")])
+    def test_refuses_one_that_is_no_longer_good(self, expires_at, code):
+        over = [replace(CREATED, expires_at=expires_at), *([] if expires_at else [REVOKED])]
+
+        with pytest.raises(errors.Conflict, match=code):
+            rotate(after(*over))
+
+    def test_does_not_know_one_that_was_never_made(self):
+        with pytest.raises(errors.NotFound, match="unknown_secret"):
+            rotate(after())
+
+
 class TestRevoke:
     def test_lets_the_owner_revoke_what_others_made(self):
         assert domain.revoke(after(CREATED), by="acc_owner", role="owner") == [REVOKED]
@@ -63,6 +97,56 @@ class TestRevoke:
     def test_does_not_know_one_that_was_never_made(self):
         with pytest.raises(errors.NotFound, match="unknown_secret"):
             domain.revoke(after(), by="acc_1", role="owner")
+
+
+ROTATED = SecretRotated(org_id="org_1", secret_id="sec_1", rotated_by="acc_1", former_until="2026-11-22T13:00:00Z")
+LEAKED = SecretRevoked(org_id="org_1", secret_id="sec_1", reason="leaked")
+FORMER_ENDED = FormerValueEnded(org_id="org_1", secret_id="sec_1", reason="leaked")
+
+
+def end_leaked(secret, *, is_former=False, minutes=0):
+    return domain.end_leaked(secret, is_former=is_former, now=NOW + timedelta(minutes=minutes))
+
+
+class TestEndLeaked:
+    def test_revokes_the_secret_whose_value_it_is(self):
+        assert end_leaked(after(CREATED)) == [LEAKED]
+        assert end_leaked(after(CREATED, ROTATED)) == [LEAKED]
+
+    def test_ends_no_more_than_the_value_before_where_it_was_that_one(self):
+        assert end_leaked(after(CREATED, ROTATED), is_former=True) == [FORMER_ENDED]
+
+    def test_has_nothing_to_end_in_what_is_over(self):
+        assert end_leaked(after(CREATED, REVOKED)) == []
+        assert end_leaked(after(replace(CREATED, expires_at="2026-11-22T12:00:00Z"))) == []
+        assert end_leaked(after(CREATED, ROTATED), is_former=True, minutes=60) == []
+        assert end_leaked(after(CREATED, ROTATED, FORMER_ENDED), is_former=True) == []
+
+
+class TestLeaks:
+    def test_says_where_each_was_found(self):
+        one, other = "0a" * 32, "0b" * 32
+
+        assert domain.leaks([{"sha256": one, "url": "https://paste.example/1"}, {"sha256": other}]) == {
+            one: "https://paste.example/1",
+            other: "",
+        }
+
+    @pytest.mark.parametrize(
+        "reported",
+        [
+            [],
+            [{"sha256": "0a" * 32}] * 101,
+            [{}],
+            [{"sha256": "chs_live_"}],
+            [{"sha256": 1}],
+            [{"sha256": "0a" * 32, "url": None}],
+            [{"sha256": "0a" * 32, "url": "h" * 2049}],
+        ],
+    )
+    def test_refuses_what_is_no_report(self, reported):
+        with pytest.raises(errors.Invalid, match="invalid_leaks"):
+            domain.leaks(reported)
 
 
 class TestEvolve:

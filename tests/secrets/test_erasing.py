@@ -13,7 +13,7 @@ from services.accounts.events import OrgErased
 from services.gateway import api_secret
 from services.secrets import models, projections, worker
 from services.secrets.events import CATALOGUE
-from shared import errors, jobs, outbox, rebuilding, verification
+from shared import context, errors, jobs, outbox, rebuilding, verification
 from tests.databases import everything_in
 from tests.erasures import Erasure
 from tests.secrets.conftest import OWNER, STRANGER
@@ -89,6 +89,22 @@ class TestAnErasure:
         found = everything_in(secrets.database)
         assert [one for one in CANARIES if one in found] == []
         assert (left(secrets), erasure.told()) == ((["org_2"], 1), ["org_1"])
+
+    def test_takes_the_former_values_too_and_the_places_where_one_was_found(self, secrets, erasure, values):
+        value = api_secret.generate()
+        made = secrets.create(value)
+        secrets.rotate(made["id"], api_secret.generate())
+        secrets.rotate(secrets.create()["id"], api_secret.generate())
+        leak = {"sha256": api_secret.fingerprint(value), "url": "https://paste.example/canary"}
+        secrets.tell("report_leaks", actor=context.ANYONE, leaks=[leak])
+        assert "paste.example/canary" in everything_in(secrets.database)
+
+        erasure.say(OrgErased(org_id="org_1"))
+        do_jobs(secrets)
+
+        assert "paste.example" not in everything_in(secrets.database)
+        with secrets.database.begin() as session:
+            assert session.scalars(select(models.FormerDigest)).all() == []
 
     def test_leaves_a_history_that_verifies_and_rows_that_a_rebuild_makes_again(self, secrets, erasure, values):
         erasure.say(OrgErased(org_id="org_1"))

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from services.gateway import api_secret
-from shared import context, errors, events, outbox, tables
+from shared import context, errors, events, tables
 from tests import databases
 from tests.secrets.conftest import GATEWAY, MEMBER, OWNER, STRANGER
 
@@ -17,14 +17,6 @@ from tests.secrets.conftest import GATEWAY, MEMBER, OWNER, STRANGER
 @pytest.fixture
 def value():
     return api_secret.generate()
-
-
-def told(secrets):
-    """The public events in their order, as the others hear them."""
-    outbox.sequence(secrets.database)
-    with secrets.database.begin() as session:
-        pulled = outbox.pull(session, "secrets", after=0, hash=events.GENESIS.hex(), limit=100)
-    return [(event["type"], event["data"]) for event in pulled["events"]]
 
 
 class TestCreateSecret:
@@ -38,15 +30,19 @@ class TestCreateSecret:
             "scopes": ["bots:read"],
             "made_by": "acc_owner",
             "state": "active",
+            "revoked_reason": None,
+            "leak_url": None,
             "created_at": "2026-11-22T12:00:00Z",
             "expires_at": "2027-01-30T23:00:00Z",
+            "rotated_at": None,
             "last_used_at": None,
+            "former": None,
         }
 
     def test_tells_the_others_nothing_of_its_name_or_value(self, secrets, value):
         answer = secrets.create(value)
 
-        assert told(secrets) == [
+        assert secrets.told() == [
             (
                 "secrets.SecretCreated",
                 {
@@ -150,16 +146,6 @@ class TestVerifySecret:
         with pytest.raises(errors.NotFound, match="unknown_secret"):
             secrets.verify(value)
 
-    def test_writes_down_the_use_once_a_minute(self, secrets, value):
-        secrets.create(value)
-        seen = []
-        for seconds in (0, 59, 1):
-            secrets.wait(seconds=seconds)
-            secrets.verify(value)
-            seen.append(secrets.ask("list_secrets")[0]["last_used_at"])
-
-        assert seen == ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:01:00Z"]
-
     def test_knows_secrets_of_a_former_pepper_and_makes_new_ones_under_the_new(self, secrets, value):
         old_value, new_value = value, api_secret.generate()
         secrets.season("o" * 32)
@@ -176,6 +162,42 @@ class TestVerifySecret:
     def test_is_asked_by_services_only(self, secrets, value):
         with pytest.raises(errors.Forbidden, match="not_allowed"):
             secrets.ask("verify_secret", sha256=api_secret.fingerprint(value))
+
+
+class TestNoteUses:
+    def test_writes_down_the_hour(self, secrets):
+        used, other = secrets.create(), secrets.create()
+        seen = []
+        for minutes in (5, 54, 1):
+            secrets.wait(minutes=minutes)
+            secrets.ask("note_uses", actor=GATEWAY, secret_ids=[used["id"], "sec_nobodys"])
+            seen.append(secrets.ask("get_secret", secret_id=used["id"])["last_used_at"])
+
+        assert seen == ["2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z"]
+        assert secrets.ask("get_secret", secret_id=other["id"])["last_used_at"] is None
+
+    def test_writes_nothing_that_is_known_already(self, secrets):
+        made = secrets.create()
+        rows = []
+        for _ in range(2):
+            secrets.ask("note_uses", actor=GATEWAY, secret_ids=[made["id"]])
+            with secrets.database.begin() as session:
+                rows.append(session.execute(text("SELECT xmin, ctid FROM digests")).all())
+
+        assert rows[0] == rows[1]
+
+    def test_is_not_set_back_by_a_clock_that_is(self, secrets):
+        made = secrets.create()
+        secrets.ask("note_uses", actor=GATEWAY, secret_ids=[made["id"]])
+        secrets.wait(hours=-1)
+        secrets.ask("note_uses", actor=GATEWAY, secret_ids=[made["id"]])
+
+        assert secrets.ask("get_secret", secret_id=made["id"])["last_used_at"] == "2026-11-22T12:00:00Z"
+
+    def test_is_told_by_our_own_processes_only(self, secrets):
+        for actor in (OWNER, replace(GATEWAY, id="bot-runtime")):
+            with pytest.raises(errors.Forbidden, match="not_allowed"):
+                secrets.ask("note_uses", actor=actor, secret_ids=[])
 
 
 class TestListSecrets:
@@ -238,7 +260,7 @@ class TestRevokeSecret:
 
         with pytest.raises(errors.NotFound, match="unknown_secret"):
             secrets.verify(value)
-        assert told(secrets)[-1] == (
+        assert secrets.told()[-1] == (
             "secrets.SecretRevoked",
             {"org_id": "org_1", "secret_id": answer["id"], "reason": "person"},
         )
@@ -250,7 +272,7 @@ class TestRevokeSecret:
         again = secrets.tell("revoke_secret", secret_id=answer["id"])
 
         assert first == again
-        assert [type for type, _ in told(secrets)] == ["secrets.SecretCreated", "secrets.SecretRevoked"]
+        assert [type for type, _ in secrets.told()] == ["secrets.SecretCreated", "secrets.SecretRevoked"]
 
     def test_lets_a_member_revoke_their_own_and_the_owner_all(self, secrets):
         own, other = secrets.create(actor=MEMBER), secrets.create(actor=MEMBER)

@@ -12,7 +12,7 @@ import requests
 
 from ops import client
 from sandbox import ports
-from services.gateway import documentation
+from services.gateway import api_secret, documentation
 from shared import ids
 from tests.stack.stacks import CHATNESS, PASSWORD, Org, Running, eventually
 
@@ -72,6 +72,7 @@ def resume(org: Org) -> None:
     org.owner.ask("POST", f"/v1/bots/{org.bot_id}/resume")
 
 
+LOST, OTHER = (api_secret.generate("test") for _ in range(2))
 PERSON = {"name": "Bob", "email": "bob@example.com", "password": PASSWORD}
 POSTS = {
     "POST /v1/accounts": Post(body=PERSON, other={**PERSON, "name": "Eve"}, status=202),
@@ -86,6 +87,10 @@ POSTS = {
     "POST /v1/secrets": Post(
         body={"name": "one"}, other={"name": "other"}, status=201, repeated="secret_already_created"
     ),
+    "POST /v1/secrets/{secret_id}/rotation": Post(
+        body={"overlap_seconds": 3600}, other={"overlap_seconds": 60}, status=201, repeated="secret_already_rotated"
+    ),
+    "POST /v1/secret-leaks": Post(body=[{"token": LOST}], other=[{"token": OTHER}], status=202),
     "POST /v1/messages": Post(body={"bot_id": "{bot_id}"}, other={"bot_id": "bot_another"}, status=201),
     "POST /v1/billing-portal": Post(),
 }
@@ -99,7 +104,9 @@ ELSEWHERE = {
 
 def filled(value: Any, org: Org) -> Any:
     text = json.dumps(value)
-    return json.loads(text.replace("{email}", org.email).replace("{bot_id}", org.bot_id))
+    for name, known in (("email", org.email), ("bot_id", org.bot_id), ("secret_id", org.secret_id)):
+        text = text.replace(f"{{{name}}}", known)
+    return json.loads(text)
 
 
 class TestIdempotencyKey:

@@ -82,7 +82,7 @@ def test_a_worker_shows_how_its_services_stand(stack: Running, ours: dict[str, P
 
     eventually(caught_up, "it does not show the place that it has reached", seconds=20)
     found = figures.read([worker])
-    assert found.of("chatness_figures_up") == 4 + 2 * 5  # databases; five who are followed, and dead letters
+    assert found.of("chatness_figures_up") == 4 + 2 * 7  # databases; seven who are followed, and dead letters
     assert found.of("chatness_consumer_lag_events") == found.of("chatness_consumer_diverged") == 0
     assert ("chatness_dead_letters", frozenset({("service", "quota"), ("producer", "billing")})) in found.samples
     assert found.of("chatness_handler_seconds_count", service="quota", event="billing.SubscriptionChanged") > 0

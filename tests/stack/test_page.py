@@ -233,11 +233,20 @@ def makes_a_secret_and_revokes_it(visitor: Visitor, stack: Running) -> None:
     visitor.follow("API Secrets")
     assert visitor.page.get_by_role("link", name="Revoke runtime").count() == 1
     visitor.look("secrets")
+    visitor.follow("Rotate runtime")
+    visitor.look("secret-rotate")
+    visitor.press("Rotate the secret")
+    visitor.heading("Your new secret")
+    visitor.look("secret-rotated")
+    newer = stack.api.with_token(visitor.page.locator("#secret-value").text_content() or "")
+    assert [one.ask("GET", "/v1/bots").status_code for one in (program, newer)] == [200, 200]
+    visitor.follow("I have copied it")
+    visitor.look("secrets-rotated")
     visitor.follow("Revoke runtime")
     visitor.look("secret-revoke")
     visitor.press("Revoke the secret")
     visitor.text("The secret is revoked.")
-    assert program.ask("GET", "/v1/bots").status_code == 401
+    assert [one.ask("GET", "/v1/bots").status_code for one in (program, newer)] == [401, 401]
     visitor.look("secrets-revoked")
 
 
@@ -355,6 +364,23 @@ class TestForms:
 
         assert "by you" in surfer.see("/secrets").text
 
+    def test_rotate_a_secret_once_and_show_its_value_once(self, stack: Running, org: Org, surfer: Surfer) -> None:
+        made = org.owner.ask("POST", "/v1/secrets", {"name": "<to rotate>", "scopes": ["bots:read"]}).json()
+        action = f"/secrets/{made['id']}/rotate"
+        form = surfer.form(action)
+
+        first, second = (surfer.post(action, form, overlap_seconds="3600") for _ in range(2))
+
+        assert (first.status_code, second.status_code) == (200, 409)
+        (value,) = re.findall(r"chs_test_\w{38}", first.text)
+        assert not re.findall(r"chs_test_\w{38}", second.text)
+        assert "&lt;to rotate&gt;" in first.text
+        assert first.headers["Cache-Control"] == "no-store"
+        asked = [stack.api.with_token(one).ask("GET", "/v1/bots").status_code for one in (made["secret"], value)]
+        assert asked == [200, 200]
+        assert "works until" in surfer.see("/secrets").text
+        assert surfer.post(action, surfer.form(action), overlap_seconds="-1").status_code == 422
+
     def test_say_at_the_top_why_no_bot_was_made_and_lead_home_when_they_are_reloaded(self, surfer: Surfer) -> None:
         refused = surfer.send("/bots", page="/", name="One too many")
 
@@ -379,9 +405,11 @@ class TestForms:
         form = surfer.form("/", "/sign-out")
         surfer.post(f"/bots/{other.bot_id}/delete", form)
         surfer.post(f"/secrets/{other.secret_id}/revoke", form)
+        surfer.post(f"/secrets/{other.secret_id}/rotate", form, overlap_seconds="0")
 
         assert surfer.see(f"/bots/{other.bot_id}").status_code == 404
         assert surfer.see(f"/secrets/{other.secret_id}/revoke").status_code == 404
+        assert surfer.see(f"/secrets/{other.secret_id}/rotate").status_code == 404
         assert other.bots() == [("Charles", "running")]
         assert other.program.ask("GET", "/v1/usage").status_code == 200
 

@@ -48,8 +48,8 @@ def spellings(secret: str) -> list[bytes]:
     return [raw, base64.b64encode(raw), raw.hex().encode()]
 
 
-def use_everything(org: Org) -> None:
-    """The ways on which secrets travel, with right and wrong ones."""
+def use_everything(org: Org) -> dict[str, str]:
+    """The ways on which secrets travel, with right and wrong ones. Gives the values that were made on the way."""
     owner = org.owner
     org.send("msg_1")
     owner.ask("PATCH", "/v1/account", {"name": "Ada King"})
@@ -60,9 +60,22 @@ def use_everything(org: Org) -> None:
     owner.ask("GET", f"/v1/usage?token={org.program.token}")
     owner.ask("POST", "/v1/messages", {"bot_id": org.program.token, "password": PASSWORD})
     org.subscribe("starter", limit=2000)
+    made = {
+        "rotated": str(owner.ask("POST", f"/v1/secrets/{org.secret_id}/rotation", {}).json()["secret"]),
+        "leaked": str(owner.ask("POST", "/v1/secrets", {"name": "to be found"}).json()["secret"]),
+    }
+    owner.with_token(made["rotated"]).ask("GET", "/v1/usage")
+    found_at = f"https://paste.example/?{made['leaked']}#{made['rotated']}"
+    org.stack.api.ask("POST", "/v1/secret-leaks", [{"token": made["leaked"], "url": found_at}, {"token": "x"}])
+    org.stack.api.ask("POST", "/v1/secret-leaks", {"token": made["leaked"]})
+    for secret in made.values():
+        owner.ask("GET", f"/v1/bots/{secret}")
+        owner.ask("DELETE", f"/v1/secrets/{secret}")
+        owner.ask("POST", f"/v1/secrets/{secret}/rotation", {"overlap_seconds": 0})
     owner.ask("DELETE", f"/v1/secrets/{org.secret_id}")
     org.program.ask("GET", "/v1/usage")
     owner.ask("DELETE", "/v1/sessions/current")
+    return made
 
 
 def reset_password(org: Org, *, known: str) -> str:
@@ -80,13 +93,13 @@ class TestASecretOfAPerson:
         org = stack.sign_up()
         mailed = client.mailed_token(stack.mail_folder, to=org.email)
         assert mailed is not None
-        use_everything(org)
+        made = use_everything(org)
         reset = reset_password(org, known=mailed)
         eventually(lambda: stack.events("secrets", "secrets.SecretRevoked", org.id), "not revoked")
         eventually(lambda: all(_has_done_its_jobs(stack, name) for name in processes.SERVICES), "there are jobs left")
 
         secrets = {"password": PASSWORD, "mailed": mailed, "secret": org.program.token, "session": org.owner.token}
-        secrets |= {"new password": NEW_PASSWORD, "reset": reset}
+        secrets |= {"new password": NEW_PASSWORD, "reset": reset, **made}
         logs = {path.name: path.read_bytes() for path in (stack.directory / "logs").iterdir()}
         tables = {name: databases.everything_in(stack.database(name)).encode() for name in processes.SERVICES}
         places = {**logs, **tables, "events": b"\n".join(ear.heard())}

@@ -1,7 +1,7 @@
 """
-API Secrets: the list, a new one, and the end of one.
+API Secrets: the list, a new one, another value for one, and the end of one.
 
-The value of a new secret stands in the answer to its form and nowhere else: no address, no cookie, no cache. A form
+A value stands in the answer to its form and nowhere else: no address, no cookie, no cache. A form
 that is sent again makes no other one.
 """
 
@@ -10,7 +10,14 @@ from typing import Any
 
 import flask
 from flask import g
-from wtforms import DateField, SelectMultipleField, StringField, validators, widgets  # type: ignore[import-untyped]
+from wtforms import (  # type: ignore[import-untyped]
+    DateField,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+    validators,
+    widgets,
+)
 
 from services.gateway import issuing
 from services.gateway.pages import forms, shell, views, words
@@ -54,6 +61,20 @@ class NewSecret(forms.Form):
         return f"{last.isoformat()}T23:59:59Z" if last else None
 
 
+class Rotation(forms.Form):
+    overlap_seconds = SelectField(
+        "The present value works for",
+        choices=[
+            (0, "not a moment more"),
+            (3600, "one more hour"),
+            (86_400, "one more day"),
+            (604_800, "seven more days"),
+        ],
+        coerce=int,
+        default=86_400,
+    )
+
+
 @pages.view("/secrets", permission="secrets:list")
 def list_secrets() -> Any:
     return _list(NewSecret())
@@ -64,7 +85,7 @@ def _list(form: NewSecret) -> Any:
     found = g.services.secrets.list_newest(limit=MOST_SHOWN)
     members = _members()
     for secret in found["active"] + found["others"]:
-        secret["may_revoke"] = actor.role == "owner" or secret["made_by"] == actor.id
+        secret["may_change"] = actor.role == "owner" or secret["made_by"] == actor.id
         secret["maker"] = maker(secret["made_by"], own_id=actor.id, members=members)
     return forms.answer("pages/secrets/list.html", form, most=MOST_SHOWN, **found)
 
@@ -102,6 +123,29 @@ def add_secret() -> Any:
     if form.code == "secret_already_created":
         return flask.render_template("pages/secrets/already_shown.html"), 409
     return _list(form)
+
+
+@pages.view("/secrets/<secret_id>/rotate", permission="secrets:rotate")
+def ask_for_rotation(secret_id: str) -> Any:
+    return _rotation(Rotation(), secret_id)
+
+
+@pages.view("/secrets/<secret_id>/rotate", permission="secrets:rotate", methods=["POST"])
+def rotate_secret(secret_id: str) -> Any:
+    form = Rotation()
+    if form.is_sent:
+        with form.refusals():
+            overlap = form.overlap_seconds.data
+            made = issuing.rotate(forms.command_id(), secret_id=secret_id, overlap_seconds=overlap)
+            return flask.render_template("pages/secrets/shown.html", made=made)
+    if form.code == "secret_already_rotated":
+        return flask.render_template("pages/secrets/already_shown.html"), 409
+    return _rotation(form, secret_id)
+
+
+def _rotation(form: Rotation, secret_id: str) -> Any:
+    secret = g.services.secrets.get_secret(secret_id=secret_id)
+    return forms.answer("pages/secrets/rotate.html", form, secret=secret)
 
 
 @pages.view("/secrets/<secret_id>/revoke", permission="secrets:revoke")
