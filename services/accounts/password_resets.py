@@ -48,28 +48,34 @@ def mail_link(session: Session, account_id: str, *, reset_id: str, public_url: s
 
 def owner(session: Session, token: str) -> models.Credential:
     """Whose password the token may set. :raises Invalid: `invalid_token`"""
+    credential = owner_if_any(session, token)
+    if credential is None:
+        raise _invalid_token()
+    return credential
+
+
+def owner_if_any(session: Session, token: str) -> models.Credential | None:
+    """None if the token is unknown, too old or used."""
     ours = (
         select(models.Credential)
         .join(models.PasswordReset, models.PasswordReset.account_id == models.Credential.account_id)
         .where(models.PasswordReset.token_hash == tokens.fingerprint(token))
         .where(models.PasswordReset.expires_at > database.now(session))
     )
-    credential = session.scalar(ours)
-    if credential is None:
-        raise _invalid_token()
-    return credential
+    return session.scalar(ours)
 
 
 def use(session: Session, account_id: str, token: str, *, password_hash: str, public_url: str) -> None:
     """
     Set the password, end every session and every other link, and tell the owner.
 
+    :param password_hash: empty where the token was not good when the password would have been hashed
     :raises Invalid: `invalid_token` if it, or another link of the account, was used meanwhile
     """
     credential = credentials.lock(session, account_id)
     links = delete(models.PasswordReset).where(models.PasswordReset.account_id == account_id)
     ended = session.scalars(links.returning(models.PasswordReset.token_hash)).all()
-    if credential is None or tokens.fingerprint(token) not in ended:
+    if credential is None or not password_hash or tokens.fingerprint(token) not in ended:
         raise _invalid_token()
     credential.password_hash, credential.changed_at = password_hash, database.now(session)
     sessions.end_all(session, account_id)

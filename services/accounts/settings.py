@@ -26,4 +26,11 @@ class Settings:
         parse=config.url("smtp", "smtps"),
         secret=True,
     )
+    client_limit_factor: int = config.setting(
+        "ACCOUNTS_CLIENT_LIMIT_FACTOR",
+        "what multiplies how often one client address, and all together, may try; "
+        "more than 1 where many people share an address",
+        parse=config.whole(1, 10_000),
+        default=1,
+    )
     mail_from: str = config.setting("MAIL_FROM", "the sender of our mails, as Chatness <hello@example.com>")

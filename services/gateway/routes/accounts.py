@@ -11,6 +11,7 @@ routes = routing.Routes("accounts", "People: sign up, sign in, and who they are.
 
 
 PASSWORD = "15 to 128 characters, none of the common ones"  # noqa: S105  # what it has to be
+THROTTLED = {"rate_limited": 429}
 PASSWORD_RULES = {"password_too_short": 422, "password_too_long": 422, "password_too_common": 422, "busy": 503}
 
 
@@ -114,6 +115,7 @@ class WhoAmI(Schema):
         "invalid_email": 422,
         "invalid_org_name": 422,
         **PASSWORD_RULES,
+        **THROTTLED,
         **routing.COMMAND,
     },
 )
@@ -132,7 +134,7 @@ def register(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=Confirmation,
     answers={200: Confirmed},
-    refusals={"invalid_token": 422, **routing.COMMAND},
+    refusals={"invalid_token": 422, **THROTTLED, **routing.COMMAND},
 )
 def confirm_email(body: dict[str, Any]) -> Any:
     """Confirm the address: the account and its org begin here."""
@@ -145,7 +147,7 @@ def confirm_email(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=ResetRequest,
     answers={202: Schema},
-    refusals={"invalid_email": 422, **routing.COMMAND},
+    refusals={"invalid_email": 422, **THROTTLED, **routing.COMMAND},
 )
 def request_password_reset(body: dict[str, Any]) -> Any:
     """
@@ -163,7 +165,7 @@ def request_password_reset(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=NewPassword,
     answers={204: None},
-    refusals={"invalid_token": 422, **PASSWORD_RULES, **routing.COMMAND},
+    refusals={"invalid_token": 422, **PASSWORD_RULES, **THROTTLED, **routing.COMMAND},
 )
 def reset_password(body: dict[str, Any]) -> None:
     """
@@ -187,12 +189,16 @@ def reset_password(body: dict[str, Any]) -> None:
         "address_unconfirmed": 403,
         "session_already_created": 409,
         "busy": 503,
+        **THROTTLED,
         **routing.COMMAND,
     },
 )
 def sign_in(body: dict[str, Any]) -> routing.Answer:
     """
     Sign in. The token goes into `Authorization: Bearer`.
+
+    After ten failures within five minutes for an address, known or not, or from one client, it answers `rate_limited`
+    until they are over. Sessions go on, and clients from which the person has signed in before are counted apart.
 
     Asked again with the same Idempotency-Key it says that the session exists: the token is not kept.
     """
