@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from services.accounts.events import AccountEvent, AccountRegistered, ProfileChanged
+from services.accounts.events import AccountEvent, AccountRegistered, EmailChanged, ProfileChanged
 from shared import errors
 
 
@@ -26,6 +26,13 @@ def change_profile(account: Account, *, profile_version: int) -> list[AccountEve
     if not account.account_id:
         raise errors.NotFound("unknown_account", "There is no such account.")
     return [ProfileChanged(account_id=account.account_id, profile_version=profile_version)]
+
+
+def change_email(account: Account, *, profile_version: int) -> list[AccountEvent]:
+    """:raises NotFound: `unknown_account`"""
+    if not account.account_id:
+        raise errors.NotFound("unknown_account", "There is no such account.")
+    return [EmailChanged(account_id=account.account_id, profile_version=profile_version)]
 
 
 def evolve(account: Account, fact: Any) -> Account:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from services.accounts import addresses, credentials, mailing, mails, models, sessions, tokens
+from services.accounts import addresses, credentials, email_changes, mailing, mails, models, sessions, tokens
 from shared import database, errors, jobs
 
 LIFE = timedelta(hours=1)
@@ -78,6 +78,7 @@ def use(session: Session, account_id: str, token: str, *, password_hash: str, pu
     if credential is None or not password_hash or tokens.fingerprint(token) not in ended:
         raise _invalid_token()
     credential.password_hash, credential.changed_at = password_hash, database.now(session)
+    email_changes.forget_wishes(session, account_id)
     sessions.end_all(session, account_id)
     notice = mails.password_changed(reset_link=f"{public_url}/forgotten-password")
     mailing.mail_to(session, credential.typed_email, notice, subject=account_id)

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from services.accounts import (
     account,
     addresses,
+    changing,
     credentials,
+    email_changes,
     inputs,
-    models,
     org,
     org_profile,
     password_resets,
@@ -32,23 +33,11 @@ def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
 def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]:
     return {
         "account": projections.own_account(session, account_id),
-        "org": projections.owners_org(session, org_id),
+        "org": projections.visible_org(session, org_id, role=projections.role_in(session, org_id, account_id)),
     }
 
 
-def _same_password(session: Session, *, password: str, account_id: str = "") -> dict[str, Any]:
-    """
-    A repeat with another password would be told that it is set: no fingerprint of it is kept, so its hash decides.
-
-    :param account_id: empty where a release before this one has remembered the command
-    """
-    credential = session.get(models.Credential, account_id)
-    if credential is not None and not passwords.verify(credential.password_hash, password):
-        raise errors.Invalid("idempotency_key_reused", "This id was used before with another password.")
-    return {}
-
-
-class AccountsService(doors.Service):
+class AccountsService(changing.Changing):
     name = "accounts"
 
     @contextmanager
@@ -94,7 +83,10 @@ class AccountsService(doors.Service):
         :raises Invalid: `invalid_token`
         :raises LimitReached: `rate_limited`
         """
-        return registrations.confirm(session, token)
+        account_id = email_changes.confirm(session, token, public_url=self.house.settings.public_url)
+        if account_id is None:
+            return registrations.confirm(session, token)
+        return {"account_id": account_id, "org_id": projections.list_orgs(session, account_id)[0]["id"]}
 
     @contextmanager
     def _resets_bounded(self, email: str) -> Iterator[None]:
@@ -123,7 +115,9 @@ class AccountsService(doors.Service):
             inputs.check_password(password, context_words=[addresses.parse(owner.typed_email).local_part])
             yield passwords.hash(password)
 
-    @doors.command("password:reset", answer=_nothing, repeat=_same_password, secret=("password",), around=_reset_hash)
+    @doors.command(
+        "password:reset", answer=_nothing, repeat=changing.same_password, secret=("password",), around=_reset_hash
+    )
     def reset_password(
         self,
         session: Session,

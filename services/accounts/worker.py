@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from services.accounts import mailing, mails, models, password_resets, sessions, throttling
+from services.accounts import email_changes, mailing, mails, models, password_resets, sessions, throttling
 from services.accounts.settings import Settings
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import DuplicateSubscriptionEnded
@@ -76,5 +76,6 @@ def prune(home: database.Database) -> None:
         expired = models.Registration.expires_at <= database.now(session)
         session.execute(delete(models.Registration).where(expired))
         password_resets.prune(session)
+        email_changes.prune(session)
         sessions.prune(session)
         throttling.prune(session)

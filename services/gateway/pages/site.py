@@ -14,6 +14,7 @@ from services.gateway.pages import (
     account,
     billing,
     bots,
+    credentials,
     failures,
     forms,
     guard,
@@ -25,7 +26,7 @@ from services.gateway.pages import (
 )
 from services.gateway.settings import Settings
 
-GROUPS = [one.pages for one in (welcome, bots, usage, account, billing, secrets)]
+GROUPS = [one.pages for one in (welcome, bots, usage, account, credentials, billing, secrets)]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600
 
