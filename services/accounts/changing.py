@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from services.accounts import (
@@ -96,8 +95,7 @@ class Changing(doors.Service):
         checked, password_hash = prepared
         credential = self._locked(session, checked)
         credential.password_hash, credential.changed_at = password_hash, database.now(session)
-        resets = models.PasswordReset.account_id == credential.account_id
-        session.execute(delete(models.PasswordReset).where(resets))
+        password_resets.forget(session, credential.account_id)
         email_changes.forget_wishes(session, credential.account_id)
         sessions.end_others(session, credential.account_id, kept_id=self.actor.session_id)
         notice = change_mails.password_replaced(reset_link=f"{self.house.settings.public_url}/forgotten-password")

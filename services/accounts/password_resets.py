@@ -5,7 +5,8 @@ Whether an address is known shows neither in the answer nor in its time: a reque
 whoever it is for. What is different happens later, in the worker.
 
 Up to three links of an account are good at a time, each for an hour, since mails overtake each other and people ask
-again; so nobody can have more than three an hour mailed to somebody. The first link that is used ends them all.
+again; so nobody can have more than three an hour mailed to somebody. The first link that is used ends them all, and
+so does signing in: whoever can, needs none.
 """
 
 from datetime import timedelta
@@ -82,6 +83,11 @@ def use(session: Session, account_id: str, token: str, *, password_hash: str, pu
     sessions.end_all(session, account_id)
     notice = mails.password_changed(reset_link=f"{public_url}/forgotten-password")
     mailing.mail_to(session, credential.typed_email, notice, subject=account_id)
+
+
+def forget(session: Session, account_id: str) -> None:
+    """No link that was mailed is good any more."""
+    session.execute(delete(models.PasswordReset).where(models.PasswordReset.account_id == account_id))
 
 
 def prune(session: Session) -> None:

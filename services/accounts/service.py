@@ -183,6 +183,7 @@ class AccountsService(changing.Changing):
         signed_in = _signed_in(session, self.actor.id, user_agent)
         commands.remember(session, **place, outcome={"session_id": signed_in["session_id"]})
         throttling.make_familiar(session, self.house, credentials.subject(email))
+        password_resets.forget(session, self.actor.id)
         return signed_in
 
     @doors.opened("tokens:verify")

@@ -186,7 +186,8 @@ def _is_familiar(session: Session, house: doors.House, subject: str, client: str
 
 def _key(house: doors.House, *parts: str) -> bytes:
     """Keyed, because all addresses of IPv4 are soon tried."""
-    return hmac.digest(house.fingerprint_key, "\0".join(("throttle", *parts)).encode(), hashlib.sha256)
+    typed = "\0".join(("throttle", *parts)).encode(errors="surrogatepass")
+    return hmac.digest(house.fingerprint_key, typed, hashlib.sha256)
 
 
 def _limited(session: Session, full: Sequence[bytes], now: datetime) -> errors.LimitReached:

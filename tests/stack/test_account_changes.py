@@ -1,8 +1,10 @@
 """Another password and another address on a whole stack: over the API, and in the page."""
 
+import html
 import time
 
 import pytest
+import requests
 
 from ops import client
 from sandbox import mail
@@ -93,7 +95,57 @@ class TestTheApi:
         ]
 
 
+class TestMailedLinks:
+    def test_lead_to_our_own_address_whatever_the_request_calls_us(self, stack: Running, org: Org) -> None:
+        foreign = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+
+        asked = stack.api.ask("POST", "/v1/password-resets", {"email": org.email}, headers=foreign)
+
+        token_to(stack, org.email, "Set a new password")
+        text = [one["text"] for one in mail.read(stack.mail_folder) if one["to"] == org.email][-1]
+        assert asked.status_code == 202
+        assert f"{stack.url}/reset-password?token=" in text
+        assert "evil.example" not in text
+
+    def test_are_good_after_a_mail_program_has_looked_at_them(self, stack: Running, org: Org) -> None:
+        stack.api.ask("POST", "/v1/password-resets", {"email": org.email})
+        token = token_to(stack, org.email, "Set a new password")
+        for _ in range(3):
+            assert requests.get(f"{stack.url}/reset-password?token={token}", timeout=10).status_code == 200
+
+        answer = stack.api.ask("PUT", "/v1/password-resets", {"token": token, "password": NEW_PASSWORD})
+
+        assert answer.status_code == 204
+
+
 class TestThePage:
+    def test_shows_what_people_typed_as_text(self, org: Org) -> None:
+        script = "<script>alert(1)</script>"
+        shown = html.escape(script)
+        for method, path, body in (
+            ("PATCH", "/v1/account", {"name": script}),
+            ("PATCH", "/v1/org", {"name": script, "legal_name": script, "address": script}),
+            ("POST", "/v1/secrets", {"name": script}),
+            ("PATCH", f"/v1/bots/{org.bot_id}", {"name": script}),
+        ):
+            assert org.owner.ask(method, path, body).status_code in (200, 201)
+        surfer = Surfer(org)
+
+        pages = {path: surfer.see(path).text for path in ("/", "/account", "/account/org", "/secrets", "/usage")}
+
+        assert [path for path, page in pages.items() if "alert(1)" in page.replace(shown, "")] == []
+        assert all(shown in pages[path] for path in ("/", "/account", "/account/org", "/secrets"))
+
+    def test_changes_nothing_by_looking(self, org: Org) -> None:
+        """What changes something is a POST, and another method there is refused."""
+        surfer = Surfer(org)
+        before = surfer.see("/account").text.count("/end")
+
+        statuses = {path: surfer.see(path).status_code for path in ("/sign-out", "/account/password-link")}
+
+        assert set(statuses.values()) == {405}
+        assert surfer.see("/account").text.count("/end") == before
+
     def test_changes_the_password(self, org: Org) -> None:
         surfer = Surfer(org)
 
