@@ -335,6 +335,14 @@ class TestUndo:
 
         assert accounts.ask("get_account", actor=ada)["email"] == "ada@example.com"
 
+    def test_repeated_by_its_command_id_is_done_once(self, accounts, ada):
+        token = move(accounts, ada, "ada@new.example")
+
+        answers = [undo(accounts, token, command_id="cmd_once") for _ in range(2)]
+
+        assert answers == [{}, {}]
+        assert len(accounts.deliver()) == 1
+
     def test_says_so_if_the_address_is_anothers_by_now(self, accounts, ada):
         token = move(accounts, ada, "ada@new.example")
         accounts.sign_up("ada@example.com")
