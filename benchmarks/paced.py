@@ -30,12 +30,15 @@ class Answer:
     status: str
 
 
-def run(requests: Sequence[load.Request], *, per_second: float, seconds: float) -> list[Answer]:
+def run(
+    requests: Sequence[load.Request], *, per_second: float, seconds: float, connections: int = CONNECTIONS
+) -> list[Answer]:
     """
     :param requests: sent in turn; all to one port
     :raises subprocess.CalledProcessError: if the server is away, closes a connection or leaves a request unanswered
     """
-    job = json.dumps({"requests": [asdict(each) for each in requests], "per_second": per_second, "seconds": seconds})
+    pace = {"per_second": per_second, "seconds": seconds, "connections": connections}
+    job = json.dumps({"requests": [asdict(each) for each in requests], **pace})
     finished = subprocess.run(
         [sys.executable, "-m", "benchmarks.paced"],
         input=job,
@@ -48,10 +51,12 @@ def run(requests: Sequence[load.Request], *, per_second: float, seconds: float) 
     return [Answer(**each) for each in json.loads(finished.stdout)]
 
 
-def _measure(requests: Sequence[load.Request], *, per_second: float, seconds: float) -> list[Answer]:
+def _measure(
+    requests: Sequence[load.Request], *, per_second: float, seconds: float, connections: int
+) -> list[Answer]:
     selector = selectors.DefaultSelector()
     free: deque[load.Connection] = deque()
-    for _ in range(CONNECTIONS):
+    for _ in range(connections):
         connection = load.Connection(requests[0].port)
         selector.register(connection.socket, selectors.EVENT_READ, connection)
         free.append(connection)
@@ -81,7 +86,7 @@ def _measure(requests: Sequence[load.Request], *, per_second: float, seconds: fl
 def main() -> None:
     job = json.load(sys.stdin)
     requests = [load.Request(**each) for each in job["requests"]]
-    answers = _measure(requests, per_second=job["per_second"], seconds=job["seconds"])
+    answers = _measure(requests, per_second=job["per_second"], seconds=job["seconds"], connections=job["connections"])
     json.dump([asdict(answer) for answer in answers], sys.stdout)
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -68,6 +69,7 @@ def serve(names: tuple[str, ...]) -> int:
     }
     classes = {name: import_module(f"services.{name}.service").SERVICE for name in names}
     databases = {name: house.database for name, house in houses.items()}
+    _erase_again(common, databases)
     _open_green_health(common, f"serve {' '.join(names)}", readiness.of_databases(_looking(databases)))
     at_work = presence.Presence(
         f"serve {' '.join(names)}",
@@ -106,10 +108,13 @@ def work(names: tuple[str, ...]) -> int:
     settings = {name: load_service(name) for name in names}
     begin(f"worker {' '.join(names)}", common, *settings.values())
     rpc_client.check_broker(common.amqp_uri)
+    homes = {name: open_database(settings[name], common, **WORKER_LIMITS) for name in names}
+    noted = _erase_again(common, homes)
     workers = {}
-    for name in names:
-        home = open_database(settings[name], common, **WORKER_LIMITS)
-        workers[name] = worker.Worker(work_of(name, settings[name], home), home, common.amqp_uri)
+    for name, home in homes.items():
+        todo = work_of(name, settings[name], home)
+        todo = replace(todo, timers=[*todo.timers, *noted.get(name, ())])
+        workers[name] = worker.Worker(todo, home, common.amqp_uri)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
@@ -126,6 +131,23 @@ def work(names: tuple[str, ...]) -> int:
     stopping.wait()
     _stop(workers.values(), at_work)
     return 0
+
+
+def _erase_again(common: ops_settings.Settings, homes: Mapping[str, database.Database]) -> dict[str, list[Any]]:
+    """
+    What a restored database has brought back.
+
+    :returns: by service, the timers that write down what is erased from now on
+    """
+    if common.erased_register is None:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet warns that new projects should not choose it
+        from ops import register
+
+    kept = register.Register(common.erased_register)
+    register.apply(kept, homes)
+    return {register.WRITER: [kept.timer()]}
 
 
 def _stop(workers: Iterable[Any], at_work: Any) -> None:

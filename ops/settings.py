@@ -40,6 +40,12 @@ class Settings(ClockSettings):
         parse=_key,
         secret=True,
     )
+    erased_register: Path | None = config.setting(
+        "CHATNESS_ERASED_REGISTER",
+        "the file of erased ids, outside the databases and their backups, which is applied again after a restore",
+        parse=Path,
+        default=None,
+    )
     health_host: str = config.setting(
         "CHATNESS_HEALTH_HOST",
         "the IPv4 address where /livez, /readyz and /metrics are; 0.0.0.0 in a container",

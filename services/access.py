@@ -52,6 +52,7 @@ PERMISSIONS: dict[str, Permission] = {
     "session:create": _VISITOR,
     "password:reset": _VISITOR,
     "email:undo": _VISITOR,
+    "deletion:confirm": _VISITOR,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,

@@ -25,6 +25,10 @@ class ServiceError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
 
+    def to_json(self) -> dict[str, Any]:
+        """One item's refusal, in the answer to a call that is about many."""
+        return {"kind": type(self).__name__, "code": self.code, "message": self.message, "details": self.details}
+
 
 @deserialize_to_instance
 class Invalid(ServiceError):
@@ -66,3 +70,11 @@ class Unavailable(ServiceError):
     """A part is away for now. Asking again, with the same id, is right."""
 
     status = 503
+
+
+KINDS = {kind.__name__: kind for kind in (Invalid, Forbidden, NotFound, Conflict, LimitReached, Unavailable)}
+
+
+def from_json(refused: dict[str, Any]) -> ServiceError:
+    """What `ServiceError.to_json` gave."""
+    return KINDS[refused["kind"]](refused["code"], refused["message"], refused["details"])

@@ -17,6 +17,7 @@ PLACES: Final = {
     "inbox.committed": "events are applied for good, and the broker has not been told",
     "replay.committed": "some of a replay's events are applied for good, and the rest are not",
     "archive.written": "a stream stands in a file, and in the table too",
+    "erasure.begun": "a person is gone for good, and no other service has been told",
     "erasure.step": "some of what an org had is erased, and the rest is not",
     "job.claimed": "a job is ours, and has had no effect yet",
     "job.effected": "a job has had its effect, and is not marked as done",

@@ -6,12 +6,12 @@ The job's id is the idempotency key for whoever does it. A replay of events neve
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, null, select, update
+from sqlalchemy import ColumnElement, insert, null, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared import database, errors, failpoints, ids, logs, metrics, store, tables, watchdog
@@ -54,16 +54,32 @@ def add(session: Session, kind: str, payload: dict[str, Any], *, subject: str, d
     return job_id
 
 
-def add_once(session: Session, kind: str, payload: dict[str, Any], *, subject: str) -> None:
+@dataclass(frozen=True)
+class Wanted:
     """
-    Add a job unless one of this kind waits for the subject already; for work that looks at everything anew.
+    Work on one subject that looks at everything anew, so that one that waits is as good as many.
+
+    :param name: what the subject is called in the job's payload, which is all that there is
+    """
+
+    kind: str
+    subject: str
+    name: str
+
+
+def add_once(session: Session, wanted: Collection[Wanted]) -> None:
+    """
+    Add a job for each unless one of its kind waits for the subject already.
 
     The waiting one is held until this transaction ends, so that it cannot begin before it can see what we wrote.
     """
-    same = (tables.Job.kind == kind) & (tables.Job.subject == subject) & (tables.Job.state == "waiting")
-    waiting = select(tables.Job.id).where(same).limit(1).with_for_update(skip_locked=True)
-    if session.scalar(waiting) is None:
-        add(session, kind, payload, subject=subject)
+    by_key = {(one.kind, one.subject): one for one in wanted}
+    of_them = tuple_(tables.Job.kind, tables.Job.subject).in_(sorted(by_key))
+    waiting = select(tables.Job.kind, tables.Job.subject).where(of_them, tables.Job.state == "waiting")
+    held = {(kind, subject) for kind, subject in session.execute(waiting.with_for_update(skip_locked=True))}
+    for key in sorted(by_key.keys() - held):
+        one = by_key[key]
+        add(session, one.kind, {one.name: one.subject}, subject=one.subject)
 
 
 def retry(session: Session, job_id: str) -> None:

@@ -7,7 +7,7 @@ Events refer to a text by the id and the version it got here; what was erased re
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -38,6 +38,15 @@ def keep(session: Session, subject: str) -> bool:
     """
     session.execute(select(func.pg_advisory_xact_lock_shared(_lock(subject))))
     return not is_erased(session, subject)
+
+
+def erased_while_kept(session: Session, subjects: Collection[str]) -> set[str]:
+    """Those among many that are erased; the others stay as `keep` says."""
+    if not subjects:
+        return set()
+    locks = "SELECT pg_advisory_xact_lock_shared(hashtextextended('personal ' || subject, 0)) FROM unnest(:subjects)"
+    session.execute(text(f"{locks} AS subject"), {"subjects": sorted(subjects)})
+    return erased_among(session, subjects)
 
 
 def get(session: Session, id: str) -> dict[str, Any]:

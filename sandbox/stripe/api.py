@@ -25,6 +25,7 @@ from sandbox.stripe import (
     previews,
     products,
     refunds,
+    subscription_lists,
     subscriptions,
     webhooks,
 )
@@ -45,6 +46,7 @@ ROUTES = [
     *collection.ROUTES,
     *previews.ROUTES,
     *subscriptions.ROUTES,
+    *subscription_lists.ROUTES,
     *checkout.ROUTES,
     *portal.ROUTES,
     *events.ROUTES,
@@ -53,7 +55,7 @@ ROUTES = [
 INCLUDABLES = {
     **invoices.INCLUDABLES,
     **refunds.INCLUDABLES,
-    **subscriptions.INCLUDABLES,
+    **subscription_lists.INCLUDABLES,
     **checkout.INCLUDABLES,
 }
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Call:
     :param names: what the path names, such as the customer's id
     :param form: the body of a POST, the query of any other method; form-encoded
     :param key: the idempotency key of a POST
+    :param version: of the API, where the call names one
     """
 
     route: Route
@@ -73,6 +76,7 @@ class Call:
     form: str
     authorization: str | None
     key: str | None
+    version: str | None = None
     request_id: str = field(default_factory=lambda: new_id("req", 14))
 
     @property
@@ -97,6 +101,7 @@ def answer(machine: Machine, call: Call) -> Outcome:
     """The answer to a call; errors are answers, too."""
     try:
         authenticate(call.authorization)
+        _check_headers(call)
         with machine.in_flight.hold(call.key):
             return _answer_under_fault(machine, call)
     except errors.StripeError as refusal:
@@ -107,7 +112,7 @@ def answer(machine: Machine, call: Call) -> Outcome:
 
 
 def authenticate(authorization: str | None) -> None:
-    """:raises StripeError: 401 unless it carries a key that begins with sk_test_"""
+    """:raises StripeError: 401 unless it carries a secret or restricted key of test mode"""
     scheme, _, credentials = (authorization or "").partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -116,8 +121,17 @@ def authenticate(authorization: str | None) -> None:
             credentials = ""
     if not credentials:
         raise errors.unauthenticated(None)
-    if not credentials.startswith("sk_test_"):
+    if not credentials.startswith(("sk_test_", "rk_test_")):
         raise errors.unauthenticated(credentials)
+
+
+def _check_headers(call: Call) -> None:
+    """:raises StripeError: 400 for another version of the API, whose objects would look otherwise"""
+    if call.version not in (None, events.API_VERSION):
+        message = f"Invalid Stripe API version: {call.version}. The Stripe sandbox speaks {events.API_VERSION} only."
+        raise errors.invalid(message)
+    if call.key is not None and not 0 < len(call.key) <= idempotency.LONGEST_KEY:
+        raise errors.invalid(f"Idempotency keys have between 1 and {idempotency.LONGEST_KEY} characters.")
 
 
 def refused(refusal: errors.StripeError, request_id: str) -> Answer:

@@ -27,6 +27,8 @@ def create(store: Store, params: dict[str, Any]) -> Object:
     line = params["line_items"][0]
     price = products.subscribable(store, line["price"], "line_items[0][price]")
     customer = customers.live(store, params["customer"]) if params.get("customer") else None
+    if customer and params.get("customer_email"):
+        raise errors.invalid("You may only specify one of these parameters: customer, customer_email.")
     _check_urls(params)
     expires_at = params.get("expires_at", store.now + LIFETIME_SECONDS)
     if not SHORTEST_SECONDS <= expires_at - store.now <= LIFETIME_SECONDS:
@@ -40,6 +42,7 @@ def create(store: Store, params: dict[str, Any]) -> Object:
 
 
 def list_sessions(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", subscription="subscription")
     wanted = {name: params[name] for name in ("status", "subscription") if name in params}
     found = store.find("checkout.session", customer=params.get("customer"), **wanted)
     return listing.page(found, params, "/v1/checkout/sessions")
@@ -64,12 +67,13 @@ def complete(store: Store, session: Object, *, number: str, email: str | None, a
     What a person's click on Pay does.
 
     :param number: the card's, as typed
-    :raises StripeError: 402 if the card is declined; 400 if the session is not open any more
+    :raises StripeError: 402 if the card is declined; 400 if the session is not open any more, or its customer deleted
     """
     if session["status"] != "open":
         raise errors.invalid(f"This Checkout Session is already {session['status']}.")
     order = store.setting(f"order:{session['id']}", None)
-    customer_id = session["customer"] or customers.create(store, {"email": email})["id"]
+    customer = customers.live(store, session["customer"]) if session["customer"] else None
+    customer_id = (customer or customers.create(store, {"email": email}))["id"]
     card = payment_methods.attach_to(store, payment_methods.from_number(store, number), customer_id)
     price = products.subscribable(store, order["price"], "line_items[0][price]")
     opened = subscription_object.new(

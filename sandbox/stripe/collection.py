@@ -16,7 +16,10 @@ def pay(store: Store, params: dict[str, Any], invoice_id: str) -> Object:
         chosen = payment_methods.find(store, params["payment_method"], param="payment_method", status=400)
         if chosen["customer"] is None:
             chosen = payment_methods.attach_to(store, chosen, invoice["customer"])
-    return collect(store, invoice, payment_method=chosen)
+    try:
+        return collect(store, invoice, payment_method=chosen)
+    except errors.StripeError as refusal:
+        raise payment_methods.without_person(refusal, "invoice_payment_intent_requires_action") from None
 
 
 def collect(

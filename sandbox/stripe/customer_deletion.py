@@ -10,7 +10,7 @@ from sandbox.stripe.state import Object, Store
 def delete(store: Store, _params: dict[str, Any], customer_id: str) -> Object:
     customer = customers.live(store, customer_id, param="id", status=404)
     for subscription in store.find("subscription", customer=customer_id):
-        if subscription["status"] != "canceled":
+        if subscription["status"] not in subscriptions.ENDED:
             subscriptions.end(store, subscription, reason="cancellation_requested")
     for payment_method in store.find("payment_method", customer=customer_id):
         store.save({**payment_method, "customer": None})

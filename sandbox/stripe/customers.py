@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from sandbox.stripe import errors, events, listing, parameters
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -140,9 +140,9 @@ _CUSTOMER = {
     "name": str,
     "description": str,
     "phone": str,
-    "address": _ADDRESS,
-    "shipping": {"name": Required(str), "phone": str, "address": Required(_ADDRESS)},
-    "tax_exempt": ("none", "exempt", "reverse"),
+    "address": Unset(_ADDRESS),
+    "shipping": Unset({"name": Required(str), "phone": str, "address": Required(_ADDRESS)}),
+    "tax_exempt": Unset(("none", "exempt", "reverse")),
     "preferred_locales": [str],
     "balance": int,
     "metadata": parameters.METADATA,

@@ -46,7 +46,7 @@ def unauthenticated(key: str | None) -> StripeError:
     if key is None:
         message = "You did not provide an API key. You need to provide your API key in the Authorization header."
     else:
-        message = f"Invalid API Key provided: {key[:8]}***. The Stripe sandbox takes keys that begin with sk_test_."
+        message = f"Invalid API Key provided: {key[:8]}***. The Stripe sandbox takes sk_test_ and rk_test_ keys."
     return StripeError(401, "invalid_request_error", message)
 
 

@@ -3,11 +3,12 @@
 import copy
 from typing import Any
 
-from sandbox.stripe import listing, parameters, webhooks
-from sandbox.stripe.routes import Route, retrieve
+from sandbox.stripe import errors, listing, parameters, webhooks
+from sandbox.stripe.routes import Route
 from sandbox.stripe.state import Object, Store, new_id
 
 API_VERSION = "2026-10-28.endive"
+KEPT_SECONDS = 30 * 24 * 3600
 
 
 def record(store: Store, kind: str, body: Object, *, before: Object | None = None) -> Object:
@@ -41,22 +42,36 @@ def changed(store: Store, kind: str, before: Object, after: Object) -> Object:
 
 
 def list_events(store: Store, params: dict[str, Any]) -> Object:
+    """A cursor that has been forgotten is unknown, as any other."""
     kinds = params.get("types") or ([params["type"]] if params.get("type") else None)
     found = [
         event
         for event in store.find("event", created=params.get("created"))
-        if kinds is None or any(webhooks.matches(kind, event["type"]) for kind in kinds)
+        if not _is_forgotten(store, event)
+        and (kinds is None or any(webhooks.matches(kind, event["type"]) for kind in kinds))
     ]
     return listing.page(found, params, "/v1/events")
 
 
+def get(store: Store, _params: dict[str, Any], object_id: str) -> Object:
+    event = store.get("event", object_id)
+    if _is_forgotten(store, event):
+        raise errors.missing("event", object_id)
+    return event
+
+
+def _is_forgotten(store: Store, event: Object) -> bool:
+    return bool(event["created"] < store.now - KEPT_SECONDS)
+
+
 def _previous(before: Any, after: Any) -> Any:
-    """The old values of what changed; hashes are compared name by name, lists as a whole."""
-    return {
+    """The old values of what changed; hashes are compared name by name, lists as a whole. What is new was null."""
+    changed = {
         name: _previous(old, after[name]) if isinstance(old, dict) and isinstance(after.get(name), dict) else old
         for name, old in before.items()
         if after.get(name) != old
     }
+    return changed | {name: None for name in after if name not in before}
 
 
 ROUTES = [
@@ -66,5 +81,5 @@ ROUTES = [
         list_events,
         {**parameters.LISTING, "type": str, "types": [str], "created": parameters.MOMENTS},
     ),
-    Route("GET", "/v1/events/<object_id>", retrieve("event")),
+    Route("GET", "/v1/events/<object_id>", get),
 ]

@@ -15,6 +15,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.state import Store
 
 LIFETIME_SECONDS = 24 * 3600
+LONGEST_KEY = 255
 KEPT_FAILURE = 500  # the work began and broke; 429 and the others of 5xx come before any work
 
 

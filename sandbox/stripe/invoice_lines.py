@@ -5,6 +5,11 @@ from datetime import UTC, datetime
 from sandbox.stripe import proration
 from sandbox.stripe.state import Object, Store, new_id
 
+# Stripe's "zero-decimal currencies": an amount is in whole units of them.
+WITHOUT_HUNDREDTHS = frozenset(
+    ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf")
+)
+
 
 def period_line(store: Store, subscription: Object, item: Object, *, start: int, end: int) -> Object:
     """A whole period of the item's price."""
@@ -47,11 +52,12 @@ def product_name(store: Store, price: Object) -> str:
     return str(store.get("product", price["product"])["name"])
 
 
-def money(cents: int, currency: str) -> str:
-    """`$19.00`, or `19.00 EUR` for a currency without a sign of its own here."""
-    sign = "-" if cents < 0 else ""
-    amount = f"{abs(cents) // 100:,}.{abs(cents) % 100:02}"
-    return f"{sign}${amount}" if currency == "usd" else f"{sign}{amount} {currency.upper()}"
+def money(amount: int, currency: str) -> str:
+    """`$19.00`, or `19.00 EUR` for a currency without a sign of its own here; in yen `1,900 JPY`."""
+    sign, whole = "-" if amount < 0 else "", abs(amount)
+    in_hundredths = currency not in WITHOUT_HUNDREDTHS
+    written = f"{whole // 100:,}.{whole % 100:02}" if in_hundredths else f"{whole:,}"
+    return f"{sign}${written}" if currency == "usd" else f"{sign}{written} {currency.upper()}"
 
 
 def _remaining_line(store: Store, subscription: Object, item: Object, at: int) -> Object:

@@ -1,12 +1,15 @@
 """
 An invoice as a draft, and its sums.
 
-What a customer owes is the invoice's total and the customer's balance together; what is left below zero stays on the
-balance as credit.
+What a customer owes is the invoice's total and the customer's balance together. What is left below zero stays on the
+balance as credit; what is too little to be charged stays there as debt, for the next invoice.
 """
 
 from sandbox.stripe import listing
 from sandbox.stripe.state import Object, Store, new_id
+
+LEAST_CHARGE = {"usd": 50, "eur": 50, "gbp": 30, "jpy": 50}
+"""Stripe's minimum for a charge, in the smallest unit."""
 
 
 def new(
@@ -28,7 +31,7 @@ def new(
         "account_country": "US",
         "account_name": "Stripe sandbox",
         "account_tax_ids": None,
-        **amounts(held, customer["balance"]),
+        **amounts(held, customer["balance"], subscription["currency"]),
         "amount_overpaid": 0,
         "amount_paid": 0,
         "amount_shipping": 0,
@@ -113,10 +116,10 @@ def new(
     }
 
 
-def amounts(lines: list[Object], balance: int) -> Object:
+def amounts(lines: list[Object], balance: int, currency: str) -> Object:
     """The sums of an invoice over these lines for a customer with this balance (cents, negative is credit)."""
     total = sum(line["amount"] for line in lines)
-    due = max(total + balance, 0)
+    due = total + balance if total + balance >= LEAST_CHARGE.get(currency, 1) else 0
     return {
         "amount_due": due,
         "amount_remaining": due,

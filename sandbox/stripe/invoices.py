@@ -6,6 +6,7 @@ from sandbox.stripe import customers, errors, events, invoice_object, listing, p
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
+NO_CARD = "resource_missing"
 _DUNNING_DAYS = (1, 3, 5, 7)
 _DAY_SECONDS = 24 * 3600
 
@@ -36,12 +37,12 @@ def draw_up(store: Store, invoice: Object) -> Object:
 def finalize(store: Store, invoice: Object) -> Object:
     """Number it, settle it with the customer's balance, and make it payable; what owes nothing is paid."""
     customer = store.get("customer", invoice["customer"])
-    after = {**invoice, **invoice_object.amounts(invoice["lines"]["data"], customer["balance"])}
+    after = {**invoice, **invoice_object.amounts(invoice["lines"]["data"], customer["balance"], invoice["currency"])}
     after |= {
         "status": "open",
         "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04}",
         "effective_at": store.now,
-        "ending_balance": min(after["total"] + customer["balance"], 0),
+        "ending_balance": after["total"] + customer["balance"] - after["amount_due"],
         "hosted_invoice_url": f"{store.public_url}/invoice/{invoice['id']}",
         "invoice_pdf": f"{store.public_url}/invoice/{invoice['id']}/pdf",
         "status_transitions": {**invoice["status_transitions"], "finalized_at": store.now},
@@ -71,7 +72,7 @@ def attempt(
             "This customer has no attached payment source or default payment method. Please consider adding a "
             "default payment method."
         )
-        return _refused(store, invoice, None), errors.invalid(message, code="resource_missing")
+        return _refused(store, invoice, None), errors.invalid(message, code=NO_CARD)
     payment = payment_of(store, invoice)
     intent = store.get("payment_intent", payment["payment"]["payment_intent"])
     intent, decline = payments.charge(store, intent, chosen, authenticated=authenticated)
@@ -132,12 +133,17 @@ def of_subscription(store: Store, subscription: Object, *statuses: str) -> list[
     ]
 
 
+def newest_finalized(store: Store, subscription: Object) -> Object:
+    return of_subscription(store, subscription, "open", "paid", "uncollectible", "void")[0]
+
+
 def payment_of(store: Store, invoice: Object) -> Object:
     """The invoice payment that an open or paid invoice has, unless it owed nothing."""
     return store.find("invoice_payment", invoice=invoice["id"])[0]
 
 
 def list_invoices(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", subscription="subscription")
     found = [
         invoice
         for invoice in store.find("invoice", customer=params.get("customer"), created=params.get("created"))
@@ -164,6 +170,7 @@ def void_invoice(store: Store, _params: dict[str, Any], invoice_id: str) -> Obje
 
 
 def list_payments(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, invoice="invoice")
     wanted = {name: params[name] for name in ("invoice", "status") if name in params}
     found = store.find("invoice_payment", **wanted)
     return listing.page(found, params, "/v1/invoice_payments")

@@ -14,7 +14,8 @@ Knobs for tests and demos, JSON over HTTP under /_sandbox/ (no key; the sandbox 
 - `POST /_sandbox/events/<id>/resend`: deliver it once more to every endpoint that wants it.
 - `POST /_sandbox/disputes`: `{"charge": "ch_...", "reason": "fraudulent"}`; answers the dispute.
 - `POST /_sandbox/disputes/close`: `{"dispute": "dp_...", "status": "won" or "lost"}`; answers the dispute.
-- `POST /_sandbox/settings`: `{"after_dunning": "unpaid" or "cancel"}`.
+- `POST /_sandbox/settings`: `after_dunning`, "unpaid" or "cancel"; `draft_seconds`, for which a renewal's invoice is
+  a draft before it is charged (3600 at Stripe, 0 here unless it is set).
 - `GET /_sandbox/state`: every object by kind. `POST /_sandbox/reset`: forget everything but the catalogue.
 """
 
@@ -133,11 +134,12 @@ def _add_state(knobs: flask.Blueprint, machine: Machine) -> None:
 
     @knobs.post("/settings")
     def settings() -> Object:
-        wanted = _checked({"after_dunning": str})
-        if wanted.get("after_dunning") not in ("unpaid", "cancel"):
+        wanted = _checked({"after_dunning": str, "draft_seconds": int})
+        if wanted.get("after_dunning", "unpaid") not in ("unpaid", "cancel"):
             raise errors.invalid("after_dunning is unpaid or cancel", param="after_dunning")
         with machine.transaction() as store:
-            store.set_setting("after_dunning", wanted["after_dunning"])
+            for name, value in wanted.items():
+                store.set_setting(name, value)
         return wanted
 
 

@@ -22,7 +22,9 @@ def catch_up(store: Store) -> bool:
 
 def _subscription(store: Store, subscription: Object) -> None:
     pending = subscription["pending_update"]
-    if pending is not None and pending["expires_at"] <= store.now:
+    if subscription["status"] == "incomplete":
+        subscriptions.expire(store, subscription)
+    elif pending is not None and pending["expires_at"] <= store.now:
         pending_updates.expire(store, subscription)
     elif subscription["cancel_at_period_end"]:
         subscriptions.end(store, subscription, reason="cancellation_requested")
@@ -31,7 +33,10 @@ def _subscription(store: Store, subscription: Object) -> None:
 
 
 def _invoice(store: Store, invoice: Object) -> None:
-    collection.try_again(store, invoice, store.setting("after_dunning", "unpaid"))
+    if invoice["status"] == "draft":
+        renewals.collect(store, invoice)
+    else:
+        collection.try_again(store, invoice, store.setting("after_dunning", "unpaid"))
 
 
 _RULES = {"subscription": _subscription, "invoice": _invoice, "checkout.session": checkout.expire_session}

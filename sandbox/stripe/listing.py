@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.stripe import errors
 from sandbox.stripe.state import Object, Store
 
+DEEPEST = 4  # levels of `expand`; in a list its `data` is one of them
 Includable = Callable[[Store, Object], Any]
 
 
@@ -13,9 +14,11 @@ def page(objects: list[Object], params: dict[str, Any], url: str) -> Object:
     """
     One page of a list that is ordered newest first.
 
-    :raises StripeError: 400 for a cursor that is not in the list
+    :raises StripeError: 400 for a cursor that is not in the list, and for two of them
     """
     limit = params.get("limit", 10)
+    if params.get("starting_after") and params.get("ending_before"):
+        raise errors.invalid("You may only specify one of these parameters: ending_before, starting_after.")
     backwards = params.get("ending_before")
     if backwards:
         before = objects[: _position(objects, backwards, "ending_before")]
@@ -23,6 +26,18 @@ def page(objects: list[Object], params: dict[str, Any], url: str) -> Object:
     after = params.get("starting_after")
     rest = objects[_position(objects, after, "starting_after") + 1 :] if after else objects
     return listed(rest[:limit], url, has_more=len(rest) > limit)
+
+
+def known(store: Store, params: dict[str, Any], **kinds: str) -> None:
+    """
+    What a list is asked for must be there; a deleted customer still has lists.
+
+    :param kinds: by the name of the parameter
+    :raises StripeError: 400 with code resource_missing
+    """
+    for param, kind in kinds.items():
+        if params.get(param):
+            store.get(kind, params[param], param=param, status=400)
 
 
 def listed(data: list[Object], url: str, *, has_more: bool = False) -> Object:
@@ -34,10 +49,15 @@ def expand(store: Store, answer: Object, paths: list[str], includables: dict[tup
     Put objects where the answer has only their ids.
 
     :param includables: fields that are absent unless asked for, by object and field
-    :raises StripeError: 400 for a field that cannot be expanded
+    :raises StripeError: 400 for a field that cannot be expanded, and for too deep a path
     """
     for path in paths:
-        _expand(store, answer, path.split("."), path, includables)
+        steps = path.split(".")
+        if len(steps) > DEEPEST:
+            raise errors.invalid(
+                f"You cannot expand more than {DEEPEST} levels of a property ({path}).", param="expand"
+            )
+        _expand(store, answer, steps, path, includables)
     return answer
 
 
@@ -62,7 +82,12 @@ def _expanded(store: Store, body: Any, name: str, path: str, includables: dict[t
     if name not in body:
         raise errors.invalid(f"This property cannot be expanded ({path}).", param="expand")
     value = body[name]
-    return (store.lookup(value) or value) if isinstance(value, str) else value
+    if value is None or isinstance(value, dict | list):
+        return value
+    found = store.lookup(value) if isinstance(value, str) and name != "id" else None
+    if found is None:
+        raise errors.invalid(f"This property cannot be expanded ({path}).", param="expand")
+    return found
 
 
 def _position(objects: list[Object], object_id: str, param: str) -> int:

@@ -2,8 +2,8 @@
 Form-encoded parameters, decoded as Stripe decodes them and checked against a declared shape.
 
 A shape is a dict of names. A value is `str`, `int`, `bool`, a range of integers, a tuple of allowed words, `[shape]`
-for a list, a nested dict, `METADATA`, `MOMENTS` (a time or a range of times), or any of these inside `Required`. An
-empty text, word, hash or metadata unsets: it arrives as None.
+for a list, a nested dict, `METADATA`, `MOMENTS` (a time or a range of times), or any of these inside `Required` or
+`Unset`. Of metadata, and of what is inside `Unset`, an empty text takes away what was there: it arrives as None.
 """
 
 import re
@@ -23,6 +23,13 @@ _RANGE = {"gt": int, "gte": int, "lt": int, "lte": int}
 
 @dataclass(frozen=True)
 class Required:
+    shape: Any
+
+
+@dataclass(frozen=True)
+class Unset:
+    """May be empty. Stripe refuses that of all else, as an attempt to unset what cannot be."""
+
     shape: Any
 
 
@@ -74,10 +81,12 @@ def _path(inside: str, name: str) -> str:
 def _value(raw: Any, shape: Any, param: str) -> Any:
     if isinstance(shape, Required):
         return _value(raw, shape.shape, param)
+    if isinstance(shape, Unset):
+        return None if raw == "" else _value(raw, shape.shape, param)
     if isinstance(shape, list):
         return _list(raw, shape[0], param)
-    if raw == "" and shape not in (int, bool, MOMENTS) and not isinstance(shape, range):
-        return None
+    if raw == "":
+        return _empty(shape, param)
     if isinstance(shape, dict):
         return check(_hash(raw, param), shape, inside=param)
     if shape == METADATA:
@@ -85,6 +94,15 @@ def _value(raw: Any, shape: Any, param: str) -> Any:
     if shape == MOMENTS:
         return check(raw, _RANGE, inside=param) if isinstance(raw, dict) else _integer(raw, param)
     return _word(raw, shape, param)
+
+
+def _empty(shape: Any, param: str) -> None:
+    if shape == METADATA:
+        return
+    if shape in (int, MOMENTS) or isinstance(shape, range):
+        _integer("", param)
+    message = f"You passed an empty string for '{param}', which cannot be unset."
+    raise errors.invalid(message, param=param, code="parameter_invalid_empty")
 
 
 def _word(raw: Any, shape: Any, param: str) -> Any:

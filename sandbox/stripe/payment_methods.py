@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.stripe import cards, customers, errors, events, listing, parameters
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -93,6 +93,14 @@ def declined(decline: str, **details: Any) -> errors.StripeError:
     return errors.StripeError(402, kind, message, **fields, **details)
 
 
+def without_person(refusal: errors.StripeError, code: str) -> errors.StripeError:
+    """A program cannot confirm at the bank: Stripe says with a code of the call that a person must."""
+    if refusal.details.get("code") == cards.AUTHENTICATION:
+        refusal.details = {**refusal.details, "code": code}
+        refusal.details.pop("decline_code")
+    return refusal
+
+
 def _card(params: dict[str, Any]) -> cards.Card:
     card = cards.by_token(params["token"]) if params.get("token") else cards.by_number(params.get("number") or "")
     if card is None:
@@ -142,7 +150,7 @@ def _payment_method(store: Store, card: cards.Card, params: dict[str, Any]) -> O
 _NEW = {
     "type": Required(("card",)),
     "card": Required({"number": str, "token": str, "exp_month": int, "exp_year": int, "cvc": str}),
-    "billing_details": {"email": str, "name": str},
+    "billing_details": {"email": Unset(str), "name": Unset(str)},
     "metadata": parameters.METADATA,
 }
 _LIST = {**parameters.LISTING, "type": ("card",)}

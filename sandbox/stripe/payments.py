@@ -67,6 +67,8 @@ def charge(store: Store, intent: Object, payment_method: Object, *, authenticate
     :returns: the intent after the attempt, and why the card was declined, or None
     """
     decline = cards.charge_decline(cards.of(payment_method), authenticated=authenticated)
+    if decline == cards.AUTHENTICATION:
+        return store.save({**intent, **_action(payment_method)}), decline
     attempt = store.save(_charge(store, intent, payment_method, decline))
     after = {**intent, "latest_charge": attempt["id"]}
     if decline is None:
@@ -79,8 +81,18 @@ def charge(store: Store, intent: Object, payment_method: Object, *, authenticate
         }
     else:
         explained = {**cards.explain(decline), "charge": attempt["id"], "payment_method": payment_method}
-        after |= {"status": "requires_payment_method", "last_payment_error": explained}
+        after |= {"status": "requires_payment_method", "last_payment_error": explained, "next_action": None}
     return store.save(after), decline
+
+
+def _action(payment_method: Object) -> Object:
+    """The bank wants the person before anything is charged."""
+    return {
+        "status": "requires_action",
+        "payment_method": payment_method["id"],
+        "last_payment_error": None,
+        "next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}},
+    }
 
 
 def cancel(store: Store, intent_id: str) -> None:
@@ -89,13 +101,15 @@ def cancel(store: Store, intent_id: str) -> None:
 
 
 def list_charges(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, customer="customer", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("payment_intent",) if name in params}
-    found = store.find("charge", customer=params.get("customer"), **wanted)
+    found = store.find("charge", customer=params.get("customer"), created=params.get("created"), **wanted)
     return listing.page(found, params, "/v1/charges")
 
 
 def list_payment_intents(store: Store, params: dict[str, Any]) -> Object:
-    found = store.find("payment_intent", customer=params.get("customer"))
+    listing.known(store, params, customer="customer")
+    found = store.find("payment_intent", customer=params.get("customer"), created=params.get("created"))
     return listing.page(found, params, "/v1/payment_intents")
 
 
@@ -190,9 +204,10 @@ def _card_details(card: Object, amount: int) -> Object:
     }
 
 
+_LIST = {**parameters.LISTING, "customer": str, "created": parameters.MOMENTS}
 ROUTES = [
-    Route("GET", "/v1/charges", list_charges, {**parameters.LISTING, "customer": str, "payment_intent": str}),
+    Route("GET", "/v1/charges", list_charges, {**_LIST, "payment_intent": str}),
     Route("GET", "/v1/charges/<object_id>", retrieve("charge")),
-    Route("GET", "/v1/payment_intents", list_payment_intents, {**parameters.LISTING, "customer": str}),
+    Route("GET", "/v1/payment_intents", list_payment_intents, _LIST),
     Route("GET", "/v1/payment_intents/<object_id>", retrieve("payment_intent")),
 ]

@@ -13,6 +13,7 @@ def waiting(store: Store, before: Object, after: Object) -> Object:
     period_end = after["items"]["data"][0]["current_period_end"]
     pending = {
         "billing_cycle_anchor": None,
+        "cancel_at_period_end": None,
         "discount": None,
         "discounts": None,
         "expires_at": min(store.now + LIFETIME_SECONDS, period_end),

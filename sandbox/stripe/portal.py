@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from sandbox.stripe import customers, errors, listing, parameters, payment_methods, subscriptions
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -21,6 +21,8 @@ def create_configuration(store: Store, params: dict[str, Any]) -> Object:
 
 def update_configuration(store: Store, params: dict[str, Any], configuration_id: str) -> Object:
     before = store.get("billing_portal.configuration", configuration_id)
+    if before["is_default"] and params.get("active") is False:
+        raise errors.invalid("You cannot deactivate the default configuration.", param="active")
     return store.save({**_with(before, params), "updated": store.now})
 
 
@@ -84,7 +86,7 @@ def set_cancel_at_period_end(store: Store, session: Object, subscription_id: str
 
 def current_subscriptions(store: Store, session: Object) -> list[Object]:
     found = store.find("subscription", customer=session["customer"])
-    return [subscription for subscription in found if subscription["status"] != "canceled"]
+    return [subscription for subscription in found if subscription["status"] not in subscriptions.ENDED]
 
 
 def card_in_use(store: Store, session: Object) -> Object | None:
@@ -98,7 +100,11 @@ def card_in_use(store: Store, session: Object) -> Object | None:
 
 def _chosen_configuration(store: Store, params: dict[str, Any]) -> Object:
     if params.get("configuration"):
-        return store.get("billing_portal.configuration", params["configuration"], param="configuration", status=400)
+        wanted = params["configuration"]
+        chosen = store.get("billing_portal.configuration", wanted, param="configuration", status=400)
+        if not chosen["active"]:
+            raise errors.invalid(f"The configuration {wanted} is inactive.", param="configuration")
+        return chosen
     return store.find("billing_portal.configuration", is_default=True)[0]
 
 
@@ -137,6 +143,13 @@ def _configuration(store: Store) -> Object:
                 "mode": "at_period_end",
                 "proration_behavior": "none",
             },
+            "subscription_pause": {
+                "duration": {
+                    "interval_options": [{"interval": "month", "interval_count": 1}],
+                    "type": "interval_options",
+                },
+                "enabled": False,
+            },
             "subscription_update": {
                 "billing_cycle_anchor": None,
                 "default_allowed_updates": [],
@@ -157,22 +170,23 @@ def _configuration(store: Store) -> Object:
 
 _ON_OFF = {"enabled": Required(bool)}
 _CONFIGURATION = {
-    "name": str,
-    "default_return_url": str,
-    "business_profile": {"headline": str, "privacy_policy_url": str, "terms_of_service_url": str},
+    "name": Unset(str),
+    "default_return_url": Unset(str),
+    "business_profile": {"headline": Unset(str), "privacy_policy_url": str, "terms_of_service_url": str},
     "metadata": parameters.METADATA,
 }
 _FEATURES = {
     "customer_update": {
         **_ON_OFF,
-        "allowed_updates": [("address", "email", "name", "phone", "shipping", "tax_id")],
+        "allowed_updates": Unset([("address", "email", "name", "phone", "shipping", "tax_id")]),
     },
     "invoice_history": _ON_OFF,
     "payment_method_update": _ON_OFF,
     "subscription_cancel": {**_ON_OFF, "mode": ("at_period_end",), "proration_behavior": ("none",)},
+    "subscription_pause": {"enabled": bool},
     "subscription_update": {
         **_ON_OFF,
-        "default_allowed_updates": [("price", "promotion_code", "quantity")],
+        "default_allowed_updates": Unset([("price", "promotion_code", "quantity")]),
         "proration_behavior": ("always_invoice", "create_prorations", "none"),
     },
 }

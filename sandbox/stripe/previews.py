@@ -33,7 +33,7 @@ def _renewal(
     store: Store, subscription: Object, item: Object, lines: list[Object], details: dict[str, Any]
 ) -> Object:
     ends = details.get("cancel_at_period_end", subscription["cancel_at_period_end"])
-    if subscription["status"] == "canceled" or ends:
+    if subscription["status"] in subscriptions.ENDED or ends:
         message = f"No upcoming invoices for customer: {subscription['customer']}"
         raise errors.StripeError(404, "invalid_request_error", message, code="invoice_upcoming_none")
     start = item["current_period_end"]
@@ -56,7 +56,7 @@ def _preview(
         period=period,
         invoice_id=new_id("upcoming_in"),
     )
-    return {**preview, "ending_balance": min(preview["total"] + preview["starting_balance"], 0)}
+    return {**preview, "ending_balance": preview["total"] + preview["starting_balance"] - preview["amount_due"]}
 
 
 ROUTES = [
@@ -71,7 +71,7 @@ ROUTES = [
                 "items": [subscriptions.ITEM],
                 "proration_behavior": subscriptions.PRORATION,
                 "proration_date": int,
-                "billing_cycle_anchor": ("unchanged",),
+                "billing_cycle_anchor": subscriptions.ANCHOR,
                 "cancel_at_period_end": bool,
             },
         },

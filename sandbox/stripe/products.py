@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.stripe import errors, events, listing, parameters
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -76,6 +76,7 @@ def create_price(store: Store, params: dict[str, Any]) -> Object:
 
 
 def list_prices(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, product="product")
     found = [
         price
         for price in store.find("price")
@@ -89,6 +90,9 @@ def list_prices(store: Store, params: dict[str, Any]) -> Object:
 def update_price(store: Store, params: dict[str, Any], price_id: str) -> Object:
     before = store.get("price", price_id)
     after = dict(before)
+    if params.get("active") is False and store.get("product", before["product"])["default_price"] == price_id:
+        message = "This price cannot be archived because it is the default price of its product."
+        raise errors.invalid(message, param="active")
     _take_lookup_key(store, after, params)
     _with(after, params, "active", "nickname")
     return _changed(store, before, after)
@@ -223,7 +227,7 @@ _PRICE = {
     "nickname": str,
     "metadata": parameters.METADATA,
 }
-_RECURRING = {"interval": Required(("month",)), "interval_count": ("1",), "usage_type": ("licensed",)}
+_RECURRING = {"interval": Required(("month",)), "interval_count": range(1, 2), "usage_type": ("licensed",)}
 ROUTES = [
     Route("POST", "/v1/products", create_product, {**_NEW_PRODUCT, "description": str}),
     Route("GET", "/v1/products", list_products, {**parameters.LISTING, "active": bool, "ids": [str]}),
@@ -232,7 +236,7 @@ ROUTES = [
         "POST",
         "/v1/products/<product_id>",
         update_product,
-        {**_PRODUCT, "description": str, "name": str, "default_price": str},
+        {**_PRODUCT, "description": Unset(str), "name": str, "default_price": str},
     ),
     Route(
         "POST",

@@ -40,8 +40,11 @@ _EVIDENCE = (
 
 
 def refund(store: Store, params: dict[str, Any]) -> Object:
-    """:raises StripeError: 400 if nothing, or less than the amount, is left to refund"""
+    """:raises StripeError: 400 if nothing, or less than the amount, is left to refund, or the bank has it already"""
     before = _refundable(store, params)
+    if before["disputed"] and not _is_won(store, before):
+        message = f"Charge {before['id']} has been charged back; cannot issue a refund."
+        raise errors.invalid(message, code="charge_disputed")
     left = before["amount"] - before["amount_refunded"]
     amount = params.get("amount", left)
     if left == 0:
@@ -53,11 +56,13 @@ def refund(store: Store, params: dict[str, Any]) -> Object:
     refunded = store.save(_refund(store, before, amount, params))
     after = {**before, "amount_refunded": before["amount_refunded"] + amount, "refunded": amount == left}
     store.save(after)
+    events.record(store, "refund.created", refunded)
     events.record(store, "charge.refunded", after, before=before)
     return refunded
 
 
 def list_refunds(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, charge="charge", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
     return listing.page(store.find("refund", **wanted), params, "/v1/refunds")
 
@@ -75,6 +80,7 @@ def dispute(store: Store, charge_id: str, reason: str) -> Object:
     store.save({**charged, "disputed": True})
     created = store.save(_dispute(store, charged, reason))
     events.record(store, "charge.dispute.created", created)
+    events.record(store, "charge.dispute.funds_withdrawn", created)
     return created
 
 
@@ -84,11 +90,14 @@ def close_dispute(store: Store, dispute_id: str, status: str) -> Object:
     if before["status"] in CLOSED:
         raise errors.invalid(f"Dispute {dispute_id} is closed already.", param="dispute")
     closed = store.save({**before, "status": status})
+    if status == "won":
+        events.record(store, "charge.dispute.funds_reinstated", closed)
     events.record(store, "charge.dispute.closed", closed, before=before)
     return closed
 
 
 def list_disputes(store: Store, params: dict[str, Any]) -> Object:
+    listing.known(store, params, charge="charge", payment_intent="payment_intent")
     wanted = {name: params[name] for name in ("charge", "payment_intent") if name in params}
     return listing.page(store.find("dispute", **wanted), params, "/v1/disputes")
 
@@ -105,6 +114,10 @@ def _refundable(store: Store, params: dict[str, Any]) -> Object:
     if not found["paid"]:
         raise errors.invalid(f"Charge {found['id']} was not paid.", param="charge")
     return found
+
+
+def _is_won(store: Store, charged: Object) -> bool:
+    return all(each["status"] == "won" for each in store.find("dispute", charge=charged["id"]))
 
 
 def _refund(store: Store, charged: Object, amount: int, params: dict[str, Any]) -> Object:
@@ -147,6 +160,7 @@ def _dispute(store: Store, charged: Object, reason: str) -> Object:
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
         "livemode": False,

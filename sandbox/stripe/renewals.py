@@ -32,13 +32,17 @@ def renew(store: Store, subscription: Object) -> Object:
 
 
 def on_invoice_paid(store: Store, invoice: Object) -> None:
-    """What a payment changes: a waiting change happens, and what was behind is active again."""
+    """
+    What a payment changes: a waiting change happens, and what was behind is active again. The newest invoice that was
+    finalised decides over that, as at Stripe; an older one may stay open. What was given up takes the newest of all.
+    """
     before = store.get("subscription", invoices.subscription_of(invoice))
     after = copy.deepcopy(before)
     if after["pending_update"] is not None and after["latest_invoice"] == invoice["id"]:
         pending_updates.apply(store, after)
-    behind = after["status"] in ("past_due", "unpaid")
-    if behind and not invoices.of_subscription(store, after, "open"):
+    behind = after["status"] in ("past_due", "incomplete")
+    is_level = behind and invoices.newest_finalized(store, after)["status"] != "open"
+    if is_level or (after["status"] == "unpaid" and after["latest_invoice"] == invoice["id"]):
         after["status"] = "active"
     events.changed(store, "customer.subscription.updated", before, after)
 
@@ -57,9 +61,24 @@ def _charge_renewal(store: Store, subscription: Object, lines: list[Object], pas
         draft = invoice_object.new(store, subscription, lines, reason="subscription_cycle", period=past)
         invoices.draw_up(store, {**draft, "auto_advance": False})
         return store.save({**subscription, "latest_invoice": draft["id"]})
-    invoice, refusal = invoices.bill(store, subscription, lines, reason="subscription_cycle", period=past)
+    drafted = invoice_object.new(store, subscription, lines, reason="subscription_cycle", period=past)
+    wait = store.setting("draft_seconds", 0)
+    if wait:
+        drafted["automatically_finalizes_at"] = drafted["next_payment_attempt"] = store.now + wait
+    invoice = invoices.draw_up(store, drafted)
     after = {**subscription, "latest_invoice": invoice["id"]}
-    if refusal is not None:
-        after["status"] = "past_due"
-        invoices.schedule_next_attempt(store, invoice)
-    return events.changed(store, "customer.subscription.updated", subscription, after)
+    events.changed(store, "customer.subscription.updated", subscription, after)
+    return after if wait else collect(store, invoice)
+
+
+def collect(store: Store, invoice: Object) -> Object:
+    """Finalise a renewal's draft and charge it; the subscription as that leaves it."""
+    invoice = invoices.finalize(store, {**invoice, "automatically_finalizes_at": None, "next_payment_attempt": None})
+    if invoice["status"] != "paid":
+        invoice, refusal = invoices.attempt(store, invoice)
+        if refusal is not None:
+            invoices.schedule_next_attempt(store, invoice)
+            before = store.get("subscription", invoices.subscription_of(invoice))
+            return events.changed(store, "customer.subscription.updated", before, {**before, "status": "past_due"})
+    on_invoice_paid(store, invoice)
+    return store.get("subscription", invoices.subscription_of(invoice))

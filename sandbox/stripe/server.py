@@ -72,6 +72,7 @@ def _call(route: Route, names: dict[str, str]) -> api.Call:
         form=request.get_data(as_text=True) if is_post else request.query_string.decode(),
         authorization=request.headers.get("Authorization"),
         key=request.headers.get("Idempotency-Key") if is_post else None,
+        version=request.headers.get("Stripe-Version"),
     )
 
 

@@ -1,4 +1,4 @@
-"""A subscription as it begins: one monthly item, active."""
+"""A subscription as it begins: one monthly item, and incomplete until its first invoice is paid."""
 
 from sandbox.stripe import listing, products, proration
 from sandbox.stripe.state import Object, Store, new_id
@@ -76,7 +76,7 @@ def new(
         "pending_update": None,
         "schedule": None,
         "start_date": store.now,
-        "status": "active",
+        "status": "incomplete",
         "test_clock": None,
         "transfer_data": None,
         "trial_end": None,

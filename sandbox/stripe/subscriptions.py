@@ -10,17 +10,18 @@ from sandbox.stripe import (
     invoice_lines,
     invoices,
     kept_lines,
-    listing,
     parameters,
+    payment_methods,
     pending_updates,
     products,
     subscription_object,
 )
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store
 
-_STATUSES = ("active", "past_due", "unpaid", "canceled", "incomplete", "incomplete_expired", "trialing", "paused")
+ENDED = ("canceled", "incomplete_expired")
+REQUIRES_ACTION = "subscription_payment_intent_requires_action"
 
 
 def create(store: Store, params: dict[str, Any]) -> Object:
@@ -37,14 +38,19 @@ def create(store: Store, params: dict[str, Any]) -> Object:
         metadata=parameters.merged({}, params),
     )
     subscription["default_payment_method"] = params.get("default_payment_method")
-    return start(store, subscription)
+    try:
+        return start(store, subscription, behavior=params.get("payment_behavior", "allow_incomplete"))
+    except errors.StripeError as refusal:
+        raise payment_methods.without_person(refusal, REQUIRES_ACTION) from None
 
 
-def start(store: Store, subscription: Object, *, authenticated: bool = False) -> Object:
+def start(
+    store: Store, subscription: Object, *, authenticated: bool = False, behavior: str = "error_if_incomplete"
+) -> Object:
     """
-    Charge the first period and begin.
+    Charge the first period and begin. It is told as incomplete, and a moment later as active.
 
-    :raises StripeError: 402 if the card is declined; then nothing begins
+    :raises StripeError: 402 if the card is declined and `behavior` is error_if_incomplete; then nothing begins
     """
     store.save(subscription)
     item = subscription["items"]["data"][0]
@@ -53,27 +59,21 @@ def start(store: Store, subscription: Object, *, authenticated: bool = False) ->
     invoice, refusal = invoices.bill(
         store, subscription, [line], reason="subscription_create", authenticated=authenticated
     )
-    if refusal is not None:
+    if refusal is not None and (behavior == "error_if_incomplete" or _has_no_card(refusal)):
         raise _without_traces(refusal)
     begun = store.save({**subscription, "latest_invoice": invoice["id"]})
     events.record(store, "customer.subscription.created", begun)
-    return begun
+    if refusal is not None:
+        return begun
+    return events.changed(store, "customer.subscription.updated", begun, {**begun, "status": "active"})
 
 
-def list_subscriptions(store: Store, params: dict[str, Any]) -> Object:
-    status = params.get("status")
-    found = [
-        subscription
-        for subscription in store.find("subscription", customer=params.get("customer"), created=params.get("created"))
-        if _has_status(subscription, status)
-        and params.get("price") in (None, subscription["items"]["data"][0]["price"]["id"])
-    ]
-    return listing.page(found, params, "/v1/subscriptions")
-
-
-def of_customer(store: Store, customer: Object) -> Object:
-    found = [each for each in store.find("subscription", customer=customer["id"]) if _has_status(each, None)]
-    return listing.listed(found, f"/v1/customers/{customer['id']}/subscriptions")
+def expire(store: Store, subscription: Object) -> None:
+    """Nobody paid for the first period in 23 hours."""
+    for invoice in invoices.of_subscription(store, subscription, "open"):
+        invoices.void(store, invoice)
+    expired = {**subscription, "status": "incomplete_expired", "ended_at": store.now}
+    events.changed(store, "customer.subscription.updated", subscription, expired)
 
 
 def update(store: Store, params: dict[str, Any], subscription_id: str) -> Object:
@@ -133,7 +133,7 @@ def change_lines(
 
 def cancel(store: Store, params: dict[str, Any], subscription_id: str) -> Object:
     subscription = store.get("subscription", subscription_id)
-    if subscription["status"] == "canceled":
+    if subscription["status"] in ENDED:
         raise errors.missing("subscription", subscription_id)
     item = subscription["items"]["data"][0]
     if params.get("prorate"):
@@ -148,9 +148,9 @@ def cancel(store: Store, params: dict[str, Any], subscription_id: str) -> Object
 
 
 def end(store: Store, subscription: Object, *, reason: str, details: Object | None = None) -> Object:
-    """End a subscription at this moment; its open invoices stay, to be paid by hand."""
+    """End a subscription at this moment; its open invoices stay, to be paid by hand, and its drafts stay drafts."""
     pending_updates.drop(store, subscription)
-    for invoice in invoices.of_subscription(store, subscription, "open"):
+    for invoice in invoices.of_subscription(store, subscription, "open", "draft"):
         invoices.give_up(store, invoice)
     ended = {
         **subscription,
@@ -177,12 +177,17 @@ def _invoice_change(
     after["latest_invoice"] = invoice["id"]
     if refusal is None:
         return after
-    if behavior == "error_if_incomplete":
-        raise _without_traces(refusal)
+    if behavior == "error_if_incomplete" or _has_no_card(refusal):
+        raise payment_methods.without_person(_without_traces(refusal), REQUIRES_ACTION)
     if behavior == "allow_incomplete":
         invoices.schedule_next_attempt(store, invoice)
         return {**after, "status": "past_due"}
     return pending_updates.waiting(store, before, after)
+
+
+def _has_no_card(refusal: errors.StripeError) -> bool:
+    """There is nothing to charge, whatever the caller would do about a card that fails: Stripe refuses the call."""
+    return refusal.details.get("code") == invoices.NO_CARD
 
 
 def _without_traces(refusal: errors.StripeError) -> errors.StripeError:
@@ -193,8 +198,11 @@ def _without_traces(refusal: errors.StripeError) -> errors.StripeError:
 
 
 def _check_update(subscription: Object, params: dict[str, Any]) -> None:
-    if subscription["status"] == "canceled" and set(params) - {"metadata", "expand"}:
+    if subscription["status"] in ENDED and set(params) - {"metadata", "cancellation_details"}:
         message = "A canceled subscription can only update its cancellation_details and metadata."
+        raise errors.invalid(message)
+    if subscription["status"] == "incomplete" and set(params) - {"metadata", "default_payment_method"}:
+        message = "An incomplete subscription can only update its metadata and default_payment_method."
         raise errors.invalid(message)
     if params.get("payment_behavior") == "pending_if_incomplete":
         for name in ("cancel_at_period_end", "default_payment_method"):
@@ -223,26 +231,22 @@ def _with_settings(store: Store, subscription: Object, params: dict[str, Any]) -
     return subscription
 
 
-def _has_status(subscription: Object, status: str | None) -> bool:
-    """Without a status everything but the canceled, as at Stripe; `all` is all."""
-    if status is None:
-        return bool(subscription["status"] != "canceled")
-    return status in ("all", subscription["status"]) or (status == "ended" and subscription["ended_at"] is not None)
-
-
 PRORATION = ("always_invoice", "create_prorations", "none")
+ANCHOR = {"type": Required(("unchanged",))}
 ITEM = {"id": str, "price": str, "quantity": parameters.QUANTITY}
 _DETAILS = {
-    "comment": str,
-    "feedback": (
-        "customer_service",
-        "low_quality",
-        "missing_features",
-        "other",
-        "switched_service",
-        "too_complex",
-        "too_expensive",
-        "unused",
+    "comment": Unset(str),
+    "feedback": Unset(
+        (
+            "customer_service",
+            "low_quality",
+            "missing_features",
+            "other",
+            "switched_service",
+            "too_complex",
+            "too_expensive",
+            "unused",
+        )
     ),
 }
 _UPDATE = {
@@ -250,7 +254,7 @@ _UPDATE = {
     "proration_behavior": PRORATION,
     "proration_date": int,
     "payment_behavior": ("allow_incomplete", "error_if_incomplete", "pending_if_incomplete"),
-    "billing_cycle_anchor": ("unchanged",),
+    "billing_cycle_anchor": ANCHOR,
     "cancel_at_period_end": bool,
     "cancellation_details": _DETAILS,
     "default_payment_method": str,
@@ -264,21 +268,9 @@ ROUTES = [
         {
             "customer": Required(str),
             "items": Required([{"price": Required(str), "quantity": parameters.QUANTITY}]),
-            "payment_behavior": ("error_if_incomplete",),
+            "payment_behavior": ("allow_incomplete", "error_if_incomplete"),
             "default_payment_method": str,
             "metadata": parameters.METADATA,
-        },
-    ),
-    Route(
-        "GET",
-        "/v1/subscriptions",
-        list_subscriptions,
-        {
-            **parameters.LISTING,
-            "customer": str,
-            "price": str,
-            "status": (*_STATUSES, "ended", "all"),
-            "created": parameters.MOMENTS,
         },
     ),
     Route("GET", "/v1/subscriptions/<object_id>", retrieve("subscription")),
@@ -290,4 +282,3 @@ ROUTES = [
         {"invoice_now": bool, "prorate": bool, "cancellation_details": _DETAILS},
     ),
 ]
-INCLUDABLES: dict[tuple[str, str], listing.Includable] = {("customer", "subscriptions"): of_customer}

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from sandbox.stripe import errors, listing, parameters
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from sandbox.stripe.routes import Route, retrieve
 from sandbox.stripe.state import Object, Store, new_id
 
@@ -146,7 +146,7 @@ def _check_events(wanted: list[str]) -> None:
 
 
 _EVENT = re.compile(r"[a-z_]+(\.[a-z_]+)+")
-_WRITABLE = {"description": str, "metadata": parameters.METADATA}
+_WRITABLE = {"description": Unset(str), "metadata": parameters.METADATA}
 ROUTES = [
     Route(
         "POST",

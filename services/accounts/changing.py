@@ -157,17 +157,13 @@ class Changing(doors.Service):
         password_resets.request(session, addresses.parse(credential.typed_email))
         return {}
 
-    def _locked(self, session: Session, checked: str) -> models.Credential:
+    def _locked(self, session: Session, checked: str, *, field: str = "current_password") -> models.Credential:
         """
         :param checked: the hash that was checked outside the transaction; empty if it did not fit
         :raises Forbidden: `wrong_password`, also if it is no longer the account's
         """
         credential = credentials.lock(session, self.actor.id)
         if credential is None or credential.password_hash != checked:
-            raise _wrong_password()
+            detail = {"errors": [{"pointer": f"/{field}", "detail": "this is not your password"}]}
+            raise errors.Forbidden("wrong_password", "This is not your password.", detail)
         return credential
-
-
-def _wrong_password() -> errors.Forbidden:
-    detail = {"errors": [{"pointer": "/current_password", "detail": "this is not your password"}]}
-    return errors.Forbidden("wrong_password", "This is not your password.", detail)

@@ -91,6 +91,62 @@ class MemberJoined:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemberRemoved:
+    """
+    An account does not belong to the org any more. What it did there stays, and "former member" stands for its name.
+    """
+
+    name: ClassVar[str] = "accounts.MemberRemoved"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    account_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionConfirmed:
+    """
+    Somebody wants their account deleted, and has confirmed it by the link that was mailed to its address.
+
+    :param erases_at: until then it can be withdrawn; from then on it is erased
+    """
+
+    name: ClassVar[str] = "accounts.DeletionConfirmed"
+    schema: ClassVar[int] = 1
+
+    account_id: str
+    erases_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionWithdrawn:
+    """
+    A deletion that was confirmed does not happen.
+
+    :param reason: `person`, or `org_has_members` if the account owned an org of others when the time had come
+    """
+
+    name: ClassVar[str] = "accounts.DeletionWithdrawn"
+    schema: ClassVar[int] = 1
+
+    account_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountErased:
+    """
+    The account is gone for good, and its id with it. It is told last: all services have erased what they had of the
+    orgs that went with it.
+    """
+
+    name: ClassVar[str] = "accounts.AccountErased"
+    schema: ClassVar[int] = 1
+
+    account_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrgErased:
     """
     The org is gone for good, and its id with it: every service erases what it has of it, and tells its ErasureDone.
@@ -102,11 +158,13 @@ class OrgErased:
     org_id: str
 
 
-AccountEvent = AccountRegistered | ProfileChanged | EmailChanged
-OrgEvent = OrgFounded | OrgChanged | MemberJoined | OrgErased
+AccountEvent = (
+    AccountRegistered | ProfileChanged | EmailChanged | DeletionConfirmed | DeletionWithdrawn | AccountErased
+)
+OrgEvent = OrgFounded | OrgChanged | MemberJoined | MemberRemoved | OrgErased
 
 PUBLIC: tuple[type[events.Event], ...] = (
-    *(AccountRegistered, ProfileChanged, EmailChanged),
-    *(OrgFounded, OrgChanged, MemberJoined, OrgErased),
+    *(AccountRegistered, ProfileChanged, EmailChanged, DeletionConfirmed, DeletionWithdrawn, AccountErased),
+    *(OrgFounded, OrgChanged, MemberJoined, MemberRemoved, OrgErased),
 )
 CATALOGUE = events.Catalogue("accounts", PUBLIC, public=PUBLIC)

@@ -3,12 +3,18 @@
 from sqlalchemy.orm import Session
 
 from services.accounts import addresses, mails
-from shared import jobs
+from shared import jobs, personal
 
 JOB = "accounts.mail"
 
 
 def mail_to(session: Session, typed_email: str, mail: mails.Mail, *, subject: str) -> None:
-    """Have the worker send it. :param subject: whose mail it is, for erasing"""
+    """
+    Have the worker send it; to nobody who is gone for good.
+
+    :param subject: whose mail it is, for erasing
+    """
+    if not personal.keep(session, subject):
+        return
     payload = {"to": addresses.deliverable(typed_email), "subject": mail.subject, "text": mail.text}
     jobs.add(session, JOB, payload, subject=subject)

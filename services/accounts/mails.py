@@ -137,3 +137,80 @@ If it was not you, somebody can read your mail: change the password of your mail
 {reset_link}
 """,
     )
+
+
+def confirm_deletion(*, link: str, minutes: int) -> Mail:
+    return Mail(
+        "Confirm that your account is to be deleted",
+        f"""\
+Hello,
+
+somebody, probably you, asked us to delete your Chatness account and all of its data. To confirm it, open
+
+{link}
+
+and press the button there. The link is good for {minutes} minutes. Opening it deletes nothing.
+
+If it was not you, do nothing, and nothing is deleted; and choose another password, since somebody knows yours.
+""",
+    )
+
+
+def deletion_confirmed(*, erases_on: str, withdraw_link: str) -> Mail:
+    """:param erases_on: day and time, in UTC"""
+    return Mail(
+        "Your account will be deleted",
+        f"""\
+Hello,
+
+you confirmed that your Chatness account is to be deleted. That happens on {erases_on} (UTC).
+
+Until then everything works as before, and you can change your mind: open
+
+{withdraw_link}
+
+and press the button there, or withdraw it under Your Account, Leaving.
+
+Then all goes, for good: your name, address and password; and if you are alone in your organization, its subscription,
+secrets, bots and usage too. Invoices stay with our payment provider, as tax law asks.
+""",
+    )
+
+
+def deletion_withdrawn() -> Mail:
+    return Mail(
+        "Your account will not be deleted",
+        """\
+Hello,
+
+the deletion of your Chatness account was withdrawn. Everything stays as it is.
+""",
+    )
+
+
+def deletion_refused(*, account_link: str) -> Mail:
+    return Mail(
+        "Your account could not be deleted",
+        f"""\
+Hello,
+
+the time had come to delete your Chatness account, as you had confirmed. It could not be done, and nothing was
+deleted: you own an organization that others are in. Hand it over to one of them, or remove them, and ask again at
+
+{account_link}
+""",
+    )
+
+
+def erased() -> Mail:
+    return Mail(
+        "Your account is deleted",
+        """\
+Hello,
+
+your Chatness account is deleted, with all of its data. Invoices stay with our payment provider, as tax law asks.
+
+This is the last mail that you get from us: we do not have your address any more. With it you can open another account
+at any time.
+""",
+    )

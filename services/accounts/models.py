@@ -126,6 +126,60 @@ class SignedIn(State):
     expires_at: Mapped[datetime]
 
 
+class Deletion(State):
+    """
+    Somebody wants to leave, until they withdraw it or their erasure begins.
+
+    :param state: `requested` while the mailed link waits, `confirmed` while it can still be withdrawn
+    :param token_hash: of the link that confirms; `withdrawal_hash` of the one that withdraws
+    :param expires_at: of the link that confirms
+    """
+
+    __tablename__ = "deletions"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    withdrawal_hash: Mapped[bytes | None] = mapped_column(unique=True)
+    requested_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    erases_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class Erasure(State):
+    """
+    A person who is gone, until all services have erased the orgs that went along.
+
+    :param farewell: the address to which it is said that it is done: the last thing that we have of them
+    """
+
+    __tablename__ = "erasures"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    begun_at: Mapped[datetime]
+    farewell: Mapped[str]
+
+
+class ErasureOrg(State):
+    """An org that went along with a person."""
+
+    __tablename__ = "erasure_orgs"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(index=True)
+
+
+class ErasureReport(State):
+    """A service has nothing of an org any more."""
+
+    __tablename__ = "erasure_reports"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    service: Mapped[str] = mapped_column(primary_key=True)
+    reported_at: Mapped[datetime]
+
+
 class Account(Views):
     __tablename__ = "accounts"
 

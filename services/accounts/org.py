@@ -1,9 +1,9 @@
-"""The rules of an org: one owner, who is its first member. Pure."""
+"""The rules of an org: one owner, who is its first member, and goes last. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from services.accounts.events import MemberJoined, OrgChanged, OrgEvent, OrgFounded
+from services.accounts.events import MemberJoined, MemberRemoved, OrgChanged, OrgErased, OrgEvent, OrgFounded
 from shared import errors
 
 OWNER = "owner"
@@ -12,9 +12,15 @@ MEMBER = "member"
 
 @dataclass(frozen=True)
 class Org:
-    """:param org_id: empty before it is founded"""
+    """
+    :param org_id: empty before it is founded
+    :param members: the accounts that belong to it, the owner among them
+    """
 
     org_id: str = ""
+    owner_id: str = ""
+    members: frozenset[str] = frozenset()
+    is_erased: bool = False
 
 
 def found(org: Org, *, org_id: str, owner_id: str, profile_version: int) -> list[OrgEvent]:
@@ -29,14 +35,53 @@ def found(org: Org, *, org_id: str, owner_id: str, profile_version: int) -> list
 
 def change_profile(org: Org, *, profile_version: int) -> list[OrgEvent]:
     """:raises NotFound: `unknown_org`"""
-    if not org.org_id:
+    if not org.org_id or org.is_erased:
         raise errors.NotFound("unknown_org", "There is no such organization.")
     return [OrgChanged(org_id=org.org_id, profile_version=profile_version)]
+
+
+def leave_for_good(org: Org, *, account_id: str) -> list[OrgEvent]:
+    """
+    What a person's erasure means for an org: it goes with its only member, and stays as it is without any other.
+
+    :raises Conflict: `org_has_members` if the person owns it and others are in it
+    """
+    if org.is_erased or account_id not in org.members:
+        return []
+    if org.members == {account_id}:
+        return [OrgErased(org_id=org.org_id)]
+    if org.owner_id == account_id:
+        raise errors.Conflict(
+            "org_has_members",
+            "You own an organization that others are in. Hand it over to one of them, or remove them, first.",
+            {"org_id": org.org_id},
+        )
+    return [MemberRemoved(org_id=org.org_id, account_id=account_id)]
+
+
+def erase(org: Org) -> list[OrgEvent]:
+    """It was erased once, before a backup was restored: whoever is in it now."""
+    if not org.org_id or org.is_erased:
+        return []
+    return [OrgErased(org_id=org.org_id)]
+
+
+def remove(org: Org, *, account_id: str) -> list[OrgEvent]:
+    """Somebody who was erased once is in it, as after a restore: whoever they are to it."""
+    if org.is_erased or account_id not in org.members:
+        return []
+    return [MemberRemoved(org_id=org.org_id, account_id=account_id)]
 
 
 def evolve(org: Org, fact: Any) -> Org:
     match fact:
         case OrgFounded():
-            return Org(org_id=fact.org_id)
+            return Org(org_id=fact.org_id, owner_id=fact.owner_id)
+        case MemberJoined():
+            return replace(org, members=org.members | {fact.account_id})
+        case MemberRemoved():
+            return replace(org, members=org.members - {fact.account_id})
+        case OrgErased():
+            return replace(org, is_erased=True)
         case _:
             return org

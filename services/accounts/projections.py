@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from services.accounts import account, models, org
 from services.accounts.events import (
     CATALOGUE,
+    AccountErased,
     AccountRegistered,
     EmailChanged,
     MemberJoined,
+    MemberRemoved,
     OrgChanged,
+    OrgErased,
     OrgFounded,
     ProfileChanged,
 )
@@ -30,6 +33,14 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
             session.execute(insert(models.Org).values(**vars(fact), founded_at=at))
         case MemberJoined():
             session.execute(insert(models.Member).values(**vars(fact), joined_at=at))
+        case MemberRemoved():
+            gone = (models.Member.org_id == fact.org_id) & (models.Member.account_id == fact.account_id)
+            session.execute(delete(models.Member).where(gone))
+        case OrgErased():
+            for table in (models.Member, models.Org):
+                session.execute(delete(table).where(table.org_id == fact.org_id))
+        case AccountErased():
+            session.execute(delete(models.Account).where(models.Account.account_id == fact.account_id))
         case ProfileChanged() | EmailChanged():
             ours = update(models.Account).where(models.Account.account_id == fact.account_id)
             session.execute(ours.values(profile_version=fact.profile_version))
@@ -167,8 +178,9 @@ def list_members(session: Session, org_id: str, *, after: str, limit: int) -> li
 
 
 def _account(session: Session, account_id: str) -> models.Account:
+    """Once its erasure has begun it is unknown; that all of it is gone is told later."""
     row = session.get(models.Account, account_id)
-    if row is None:
+    if row is None or personal.is_erased(session, account_id):
         raise errors.NotFound("unknown_account", "There is no such account.")
     return row
 

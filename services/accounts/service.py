@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.accounts import (
     addresses,
     changing,
     credentials,
+    deletions,
     email_changes,
     inputs,
     org,
@@ -225,6 +227,67 @@ class AccountsService(changing.Changing):
         change = partial(account.change_profile, profile_version=profile_version)
         store.execute(session, projections.account_stream(account_id), projections.ACCOUNT, change)
         return {"account_id": account_id}
+
+    @doors.query("account:manage")
+    def get_deletion(self, session: Session) -> dict[str, Any]:
+        """
+        Whether the actor is about to leave.
+
+        :returns: `{"state", "requested_at", "expires_at", "erases_at"}`; the state is `requested` until the mailed
+            link is used, which it can be until `expires_at`; then `confirmed`, and it happens at `erases_at`
+        :raises NotFound: `no_deletion`
+        """
+        return deletions.shown(session, self.actor.id)
+
+    @contextmanager
+    def _deletion_bounded(self, password: str) -> Iterator[str]:
+        with self._checked_password(password) as checked:
+            yield checked
+
+    @doors.command("account:manage", answer=deletions.shown, secret=("password",), around=_deletion_bounded)
+    def request_deletion(
+        self,
+        session: Session,
+        password: str,  # noqa: ARG002  # the hash that it fits is `prepared`
+        *,
+        prepared: str,
+    ) -> dict[str, str]:
+        """
+        Mail a link with which the deletion of the actor's account is confirmed.
+
+        :returns: as `get_deletion`
+        :raises Forbidden: `wrong_password`
+        :raises Conflict: `deletion_confirmed`; `org_has_members` for the owner of an org that others are in
+        """
+        self._locked(session, prepared, field="password")
+        deletions.request(session, self.actor.id, public_url=self.house.settings.public_url)
+        return {"account_id": self.actor.id}
+
+    @doors.command("deletion:confirm", answer=deletions.shown)
+    def confirm_deletion(self, session: Session, token: str) -> dict[str, str]:
+        """
+        With the mailed link. The same link does it once.
+
+        :returns: as `get_deletion`
+        :raises Invalid: `invalid_token`
+        :raises Conflict: `org_has_members`
+        """
+        settings = self.house.settings
+        cooling_off = timedelta(hours=settings.cooling_off_hours)
+        account_id = deletions.confirm(session, token, cooling_off=cooling_off, public_url=settings.public_url)
+        return {"account_id": account_id}
+
+    @doors.command("account:manage", answer=_nothing)
+    def withdraw_deletion(self, session: Session) -> dict[str, str]:
+        """:raises NotFound: `no_deletion`"""
+        deletions.withdraw(session, self.actor.id)
+        return {}
+
+    @doors.command("deletion:confirm", answer=_nothing)
+    def withdraw_deletion_by_link(self, session: Session, token: str) -> dict[str, str]:
+        """:raises Invalid: `invalid_token`, also once the erasure has begun"""
+        deletions.withdraw_by_link(session, token)
+        return {}
 
     @doors.query("account:manage")
     def list_orgs(self, session: Session) -> list[dict[str, Any]]:

@@ -33,4 +33,10 @@ class Settings:
         parse=config.whole(1, 10_000),
         default=1,
     )
+    cooling_off_hours: int = config.setting(
+        "ACCOUNTS_COOLING_OFF_HOURS",
+        "for how long a confirmed deletion of an account can be withdrawn; 0: not at all",
+        parse=config.whole(0, 24 * 90),
+        default=72,
+    )
     mail_from: str = config.setting("MAIL_FROM", "the sender of our mails, as Chatness <hello@example.com>")

@@ -6,12 +6,26 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from services.accounts import email_changes, mailing, mails, models, password_resets, sessions, throttling
+from services.accounts import (
+    deletions,
+    email_changes,
+    erasing,
+    mailing,
+    mails,
+    models,
+    password_resets,
+    sessions,
+    throttling,
+)
 from services.accounts.settings import Settings
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import DuplicateSubscriptionEnded
+from services.billing.events import ErasureDone as BillingDone
 from services.quota.events import CATALOGUE as QUOTA
+from services.quota.events import ErasureDone as QuotaDone
 from services.quota.events import UsageThresholdReached
+from services.secrets.events import CATALOGUE as SECRETS
+from services.secrets.events import ErasureDone as SecretsDone
 from shared import database, envelope, inbox, mail, pruning, worker
 
 
@@ -26,15 +40,35 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
             account_id, public_url = payload["account_id"], settings.public_url
             password_resets.mail_link(session, account_id, reset_id=job_id, public_url=public_url)
 
+    url = settings.public_url
+    of_quota: dict[type[Any], inbox.Handler] = {
+        UsageThresholdReached: partial(on_usage_threshold_reached, url),
+        QuotaDone: partial(on_erasure_done, "quota"),
+    }
+    of_billing: dict[type[Any], inbox.Handler] = {
+        DuplicateSubscriptionEnded: partial(on_duplicate_ended, url),
+        BillingDone: partial(on_erasure_done, "billing"),
+    }
     return worker.Work(
         service="accounts",
         hears=[
-            inbox.Hears(QUOTA, {UsageThresholdReached: partial(on_usage_threshold_reached, settings.public_url)}),
-            inbox.Hears(BILLING, {DuplicateSubscriptionEnded: partial(on_duplicate_ended, settings.public_url)}),
+            inbox.Hears(QUOTA, of_quota),
+            inbox.Hears(BILLING, of_billing),
+            inbox.Hears(SECRETS, {SecretsDone: partial(on_erasure_done, "secrets")}),
         ],
         jobs={mailing.JOB: send, password_resets.JOB: mail_reset_link},
-        timers=[worker.Timer(name="prune accounts", every_seconds=600.0, run=prune), pruning.TIMER],
+        timers=[
+            worker.Timer(name="begin erasures", every_seconds=2.0, run=partial(erasing.begin_due, public_url=url)),
+            worker.Timer(name="end erasures", every_seconds=60.0, run=erasing.end_due),
+            worker.Timer(name="prune accounts", every_seconds=600.0, run=prune),
+            pruning.TIMER,
+        ],
     )
+
+
+def on_erasure_done(service: str, session: Session, fact: Any, _envelope: envelope.Envelope) -> None:
+    """A service has nothing of an org any more."""
+    erasing.report(session, fact.org_id, service)
 
 
 def on_usage_threshold_reached(
@@ -76,6 +110,7 @@ def prune(home: database.Database) -> None:
         expired = models.Registration.expires_at <= database.now(session)
         session.execute(delete(models.Registration).where(expired))
         password_resets.prune(session)
+        deletions.prune(session)
         email_changes.prune(session)
         sessions.prune(session)
         throttling.prune(session)

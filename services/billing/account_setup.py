@@ -20,6 +20,7 @@ FEATURES = {
     "invoice_history": True,
     "payment_method_update": True,
     "subscription_cancel": False,
+    "subscription_pause": False,
     "subscription_update": False,
 }
 EVERYTHING = "*"

@@ -22,7 +22,7 @@ def open_one(
         current = stripe.checkout(known.session_id)
         if current.status == "complete":
             return None
-        if current.status == "open" and known.plan == intent.plan:
+        if current.status == "open" and (known.plan, customer_id) == (intent.plan, current.customer_id):
             return current
         if current.status == "open":
             stripe.expire_checkout(current.id)

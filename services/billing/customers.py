@@ -6,7 +6,7 @@ after something newer. It ends by the database's clock, since business time can 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from services.billing import domain, models, stripe_api
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
-from shared import database, errors, ids, store
+from shared import database, errors, ids, personal, store
 
 LEASE_SECONDS = 30  # longer than an errand may last
 WAIT_SECONDS = 1.5
@@ -35,6 +35,7 @@ class Lease:
         Keep the lease for the rest of this transaction.
 
         :raises Unavailable: `change_interrupted` if it ran out meanwhile
+        :raises NotFound: `erased` if the org is gone for good
         """
         ours = select(models.Customer.org_id).where(
             models.Customer.org_id == self.org_id,
@@ -43,18 +44,23 @@ class Lease:
         )
         if session.scalar(ours.with_for_update()) is None:
             raise errors.Unavailable("change_interrupted", "This took too long and goes on by itself.")
+        _refuse_if_erased(session, self.org_id)
 
 
 @contextmanager
-def lease(home: database.Database, org_id: str, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Lease]:
+def lease(
+    home: database.Database, org_id: str, *, wait_seconds: float = WAIT_SECONDS, to_erase: bool = False
+) -> Iterator[Lease]:
     """
     Be the only one at Stripe for this org. A process that dies leaves the lease to run out.
 
+    :param to_erase: of an org that is gone for good only who erases may have it
     :raises Conflict: `change_in_progress` if somebody else holds it for longer
+    :raises NotFound: `erased`
     """
     mine = Lease(org_id, ids.new("lease"))
     until = time.monotonic() + wait_seconds
-    while not _take(home, mine):
+    while not _take(home, mine, to_erase=to_erase):
         if time.monotonic() > until:
             raise errors.Conflict("change_in_progress", "Another change is under way; try again in a moment.")
         time.sleep(LOOK_SECONDS)
@@ -65,15 +71,26 @@ def lease(home: database.Database, org_id: str, *, wait_seconds: float = WAIT_SE
 
 
 def customer_id(session: Session, org_id: str) -> str:
-    """Empty if the org never was a customer."""
+    """
+    Empty if the org never was a customer.
+
+    :raises NotFound: `erased`
+    """
+    _refuse_if_erased(session, org_id)
     found = session.scalar(select(models.Customer.customer_id).where(models.Customer.org_id == org_id))
     return found or ""
 
 
 def org_of(session: Session, customer_id: str) -> str:
     """Empty if the customer is none of ours."""
-    found = session.scalar(select(models.Customer.org_id).where(models.Customer.customer_id == customer_id))
-    return found or ""
+    return orgs_of(session, {customer_id}).get(customer_id, "")
+
+
+def orgs_of(session: Session, customer_ids: Collection[str]) -> dict[str, str]:
+    """By the customer's id; without those that are none of ours."""
+    ours = models.Customer.customer_id.in_(sorted(customer_ids))
+    rows = session.execute(select(models.Customer.customer_id, models.Customer.org_id).where(ours))
+    return {row.customer_id: row.org_id for row in rows if row.customer_id}
 
 
 def linked(parts: Parts, stripe: stripe_api.Stripe, mine: Lease) -> str:
@@ -106,7 +123,7 @@ def portal(parts: Parts, org_id: str, *, key: str) -> str:
     """
     The address of the customer's portal.
 
-    :raises Conflict: `no_customer` before a first paid plan, or after it was deleted at Stripe
+    :raises Conflict: `no_customer` before a first paid plan, or after it was deleted at Stripe; `stripe_refused`
     :raises Unavailable: `stripe_unavailable`
     """
     with parts.database.begin() as session:
@@ -129,7 +146,13 @@ def _created(stripe: stripe_api.Stripe, org_id: str, first_key: str) -> str:
     return stripe.create_customer(org_id, key=f"{first_key}-3")
 
 
-def _take(home: database.Database, mine: Lease) -> bool:
+def _refuse_if_erased(session: Session, org_id: str) -> None:
+    """Nor is it until this transaction ends. Behind the customer's row, as whoever erases has it."""
+    if not personal.keep(session, org_id):
+        raise errors.NotFound("erased", "This organization was erased.")
+
+
+def _take(home: database.Database, mine: Lease, *, to_erase: bool) -> bool:
     """A transaction of its own, so that everybody sees it before the first call."""
     until = text(f"clock_timestamp() + interval '{LEASE_SECONDS} seconds'")
     row = postgresql.insert(models.Customer).values(
@@ -141,7 +164,10 @@ def _take(home: database.Database, mine: Lease) -> bool:
         where=models.Customer.lease_until < func.clock_timestamp(),
     )
     with home.begin() as session:
-        return session.execute(taken.returning(models.Customer.org_id)).first() is not None
+        is_ours = session.execute(taken.returning(models.Customer.org_id)).first() is not None
+        if not to_erase:
+            _refuse_if_erased(session, mine.org_id)
+        return is_ours
 
 
 def _release(home: database.Database, mine: Lease) -> None:

@@ -24,6 +24,7 @@ from services.billing.events import (
     PeriodStarted,
     RequestGivenUp,
     SubscriptionChanged,
+    SubscriptionErased,
     SubscriptionEvent,
 )
 from shared import clock, errors
@@ -64,6 +65,7 @@ class Subscription:
     :param plan: what the org has now; Free while it is `unpaid`
     :param requested: the plan that a person asked for last, until it is there or was given up
     :param period_end: of the last period that was paid
+    :param former_customers: Stripe's ids of those that it was before, which were deleted there
     :param ended_duplicates: Stripe's ids of second subscriptions that were canceled and refunded
     :param refunded: how much of each payment went back, in cents, by Stripe's id of the charge
     :param disputes: how far each dispute is, by Stripe's id
@@ -74,6 +76,7 @@ class Subscription:
     plan: str = FREE
     status: str = "active"
     customer_id: str = ""
+    former_customers: tuple[str, ...] = ()
     subscription_id: str = ""
     period_start: datetime | None = None
     period_end: datetime | None = None
@@ -84,6 +87,7 @@ class Subscription:
     ended_duplicates: frozenset[str] = frozenset()
     refunded: Mapping[str, int] = field(default_factory=dict)
     disputes: Mapping[str, str] = field(default_factory=dict)
+    is_erased: bool = False
 
 
 def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
@@ -98,18 +102,16 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
         case DuplicateSubscriptionEnded() | PaymentRefunded() | PaymentDisputed():
             return _money_back(state, fact)
         case CustomerLinked():
-            return replace(state, customer_id=fact.customer_id)
+            former = (*state.former_customers, state.customer_id) if state.customer_id else ()
+            return replace(state, customer_id=fact.customer_id, former_customers=former)
         case ChangeRequested():
             return replace(state, requested=fact.plan, request_id=fact.intent_id)
         case RequestGivenUp():
             return replace(state, requested="", request_id="") if fact.intent_id == state.request_id else state
         case CheckoutOpened():
             return state
-        case ChangeScheduled():
-            scheduled = Scheduled(plan=fact.plan, at=clock.parse(fact.takes_effect_at))
-            return replace(state, scheduled=scheduled, requested="", request_id="")
-        case ChangeWithdrawn():
-            return replace(state, scheduled=None)
+        case ChangeScheduled() | ChangeWithdrawn():
+            return _rescheduled(state, fact)
         case PeriodStarted():
             return replace(
                 state,
@@ -117,8 +119,19 @@ def evolve(state: Subscription, fact: SubscriptionEvent) -> Subscription:
                 period_start=clock.parse(fact.starts_at),
                 period_end=clock.parse(fact.ends_at),
             )
+        case SubscriptionErased():
+            return replace(state, is_erased=True)
         case _:
             assert_never(fact)
+
+
+def _rescheduled(state: Subscription, fact: ChangeScheduled | ChangeWithdrawn) -> Subscription:
+    match fact:
+        case ChangeScheduled():
+            scheduled = Scheduled(plan=fact.plan, at=clock.parse(fact.takes_effect_at))
+            return replace(state, scheduled=scheduled, requested="", request_id="")
+        case ChangeWithdrawn():
+            return replace(state, scheduled=None)
 
 
 def _money_back(
@@ -246,6 +259,13 @@ def end_duplicate(
             ended_at=clock.rfc3339(now),
         )
     ]
+
+
+def erase(state: Subscription) -> list[SubscriptionEvent]:
+    """Once, and only what was there."""
+    if state.version == 0 or state.is_erased:
+        return []
+    return [SubscriptionErased(org_id=state.org_id)]
 
 
 def subscription_changed(

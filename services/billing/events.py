@@ -259,6 +259,30 @@ class PeriodStarted:
     ends_at: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionErased:
+    """The org is gone for good: nothing of its subscription is shown any more, and nothing follows."""
+
+    name: ClassVar[str] = "billing.SubscriptionErased"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureDone:
+    """
+    Billing has nothing more of an org that accounts.OrgErased named, and neither has Stripe but the invoices: its
+    subscription is ended and the customer deleted. It stands in a stream of its own, whose subject is not the org, so
+    that it is not passed over as an event about what was erased.
+    """
+
+    name: ClassVar[str] = "billing.ErasureDone"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
 SubscriptionEvent = (
     SubscriptionChanged
     | PaymentFailed
@@ -273,6 +297,7 @@ SubscriptionEvent = (
     | ChangeScheduled
     | ChangeWithdrawn
     | PeriodStarted
+    | SubscriptionErased
 )
 
 PUBLIC: tuple[type[events.Event], ...] = (
@@ -282,6 +307,7 @@ PUBLIC: tuple[type[events.Event], ...] = (
     DuplicateSubscriptionEnded,
     PaymentRefunded,
     PaymentDisputed,
+    ErasureDone,
 )
 PRIVATE: tuple[type[events.Event], ...] = (
     CustomerLinked,
@@ -291,5 +317,6 @@ PRIVATE: tuple[type[events.Event], ...] = (
     ChangeScheduled,
     ChangeWithdrawn,
     PeriodStarted,
+    SubscriptionErased,
 )
 CATALOGUE = events.Catalogue("billing", (*PUBLIC, *PRIVATE), public=PUBLIC)

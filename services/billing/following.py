@@ -1,6 +1,6 @@
 """Look at Stripe and take over what it says: the same for a webhook, a timer, and the end of a call of ours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy import delete, or_, select, update
@@ -43,9 +43,12 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
         with parts.database.begin() as session:
             customer_id = customers.customer_id(session, org_id)
             known = store.load(session, stream(org_id), SUBSCRIPTION).state
-        found = parts.stripe().subscriptions(customer_id)
+        stripe = parts.stripe()
+        found = stripe.subscriptions(customer_id)
         seen = sight.chosen(found, known=known.subscription_id)
         duplicates = sight.duplicates(found, seen)
+        if execute and seen.draft_id:
+            seen = _made_payable(stripe, seen)
         with parts.database.begin() as session:
             mine.check(session)
             state = store.load(session, stream(org_id), SUBSCRIPTION).state
@@ -57,17 +60,28 @@ def follow(parts: Parts, org_id: str, *, execute: bool = True) -> Difference:
     return Difference(facts=tuple(facts), duplicates=duplicates)
 
 
+def _made_payable(stripe: stripe_api.Stripe, owing: sight.Seen) -> sight.Seen:
+    """What becomes of the plan does not hang on it: somebody at the dashboard may have been faster."""
+    try:
+        return replace(owing, payment_url=stripe.make_payable(owing.draft_id))
+    except stripe_api.Refused as refused:
+        log.warning("a bill could not be made payable", invoice=owing.draft_id, reason=str(refused))
+        return owing
+
+
 def follow_payments(parts: Parts, org_id: str, *, execute: bool = True) -> tuple[SubscriptionEvent, ...]:
     """
-    Record what went back or is disputed.
+    Record what went back or is disputed, of what the org paid under any customer.
 
     :returns: what was not known
     :raises Conflict, stripe_api.Away, stripe_api.Refused: as `follow`
     """
     with customers.lease(parts.database, org_id) as mine:
         with parts.database.begin() as session:
-            customer_id = customers.customer_id(session, org_id)
-        payments = parts.stripe().payments(customer_id)
+            former = store.load(session, stream(org_id), SUBSCRIPTION).state.former_customers
+            customer_ids = [*former, customers.customer_id(session, org_id)]
+        stripe = parts.stripe()
+        payments = [payment for customer_id in customer_ids for payment in stripe.payments(customer_id)]
         with parts.database.begin() as session:
             mine.check(session)
             decide = partial(money_back.follow, payments=payments, now=database.now(session))

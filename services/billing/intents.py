@@ -107,8 +107,11 @@ def answer(session: Session, intent_id: str, plans: Catalogue) -> dict[str, Any]
     """
     :raises Conflict: `card_declined`, `authentication_required` or `stripe_refused`
     :raises Unavailable: `stripe_unavailable`
+    :raises NotFound: `erased` if the org went with it meanwhile
     """
-    intent = session.get_one(models.Intent, intent_id, populate_existing=True)
+    intent = session.get(models.Intent, intent_id, populate_existing=True)
+    if intent is None:
+        raise errors.NotFound("erased", "This organization was erased.")
     match intent.state:
         case "open":
             return {"outcome": "pending", "change_id": intent.id}

@@ -15,6 +15,7 @@ def page(parts: Parts, *, org_id: str, limit: int, after: str) -> dict[str, Any]
 
     :param after: the id of the last invoice of the page before
     :raises Invalid: `invalid_limit` or `invalid_cursor`
+    :raises Conflict: `stripe_refused`, as where the customer is one of another account
     :raises Unavailable: `stripe_unavailable`
     """
     if not 1 <= limit <= MOST_AT_ONCE:
@@ -27,5 +28,7 @@ def page(parts: Parts, *, org_id: str, limit: int, after: str) -> dict[str, Any]
         try:
             found, has_more = parts.stripe().invoices(customer_id, limit=limit, after=after)
         except stripe_api.Refused as error:
+            if error.param != "starting_after":
+                raise
             raise errors.Invalid("invalid_cursor", "There is no such invoice to go on from.") from error
     return {"invoices": found, "has_more": has_more}

@@ -56,14 +56,12 @@ def take_in(parts: Parts, mine: errands.Held) -> int:
 
 
 def _store(parts: Parts, events: list[dict[str, Any]]) -> int:
-    stored = 0
+    hints = []
     for document in events:
         try:
-            hint = webhooks.hint(document)
+            hints.append(webhooks.hint(document))
         except ValueError:
             log.warning("stripe lists an event of another shape")
-            continue
-        if webhooks.is_followed(hint.type):
-            with parts.database.begin() as session:
-                stored += webhooks.store(session, hint, livemode=parts.settings.livemode)
-    return stored
+    with parts.database.begin() as session:
+        followed = [hint for hint in hints if webhooks.is_followed(hint.type)]
+        return webhooks.store(session, followed, livemode=parts.settings.livemode)

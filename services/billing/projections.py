@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -18,8 +18,9 @@ from services.billing.events import (
     PaymentRecovered,
     PeriodStarted,
     SubscriptionChanged,
+    SubscriptionErased,
 )
-from shared import clock, database, events, read_models, store
+from shared import clock, database, errors, events, personal, read_models, store
 
 VERSION = 1
 NOTHING_SCHEDULED = {"scheduled_plan": "", "scheduled_at": None}
@@ -51,6 +52,9 @@ def project(session: Session, _event: events.Recorded, fact: Any) -> None:
         case PeriodStarted():
             start, end = clock.parse(fact.starts_at), clock.parse(fact.ends_at)
             _write(session, fact.org_id, period_start=start, period_end=end)
+        case SubscriptionErased():
+            for table in (models.Subscription, models.Duplicate):
+                session.execute(delete(table).where(table.org_id == fact.org_id))
 
 
 SUBSCRIPTION = store.Aggregate(
@@ -99,8 +103,14 @@ def _write(session: Session, org_id: str, **changes: Any) -> None:
 
 
 def subscription(session: Session, org_id: str, plans: Catalogue) -> dict[str, Any]:
-    """`GET /v1/subscription`, but for what quota knows. An org whose founding was not heard yet shows as on Free."""
+    """
+    `GET /v1/subscription`, but for what quota knows. An org whose founding was not heard yet shows as on Free.
+
+    :raises NotFound: `erased`
+    """
     row = session.get(models.Subscription, org_id, populate_existing=True)
+    if row is None and personal.is_erased(session, org_id):
+        raise errors.NotFound("erased", "This organization was erased.")
     if row is None:
         return _unheard(plans.plan(FREE))
     return {

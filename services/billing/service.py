@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from services.billing import changes, customers, intents, invoices, previews, projections, stripe_api, webhooks
 from services.billing.catalogue import FREE
 from services.billing.parts import Parts
-from shared import commands, doors, ids
+from shared import commands, context, doors, errors, ids
 
 
 class BillingService(doors.Service):
@@ -84,7 +84,7 @@ class BillingService(doors.Service):
 
         :returns: `{"plan", "at", "effective_at", "currency", "price_today_cents", "credit_cents", "next_invoice",
             "limits"}`
-        :raises Invalid: and Conflict as `change_plan`
+        :raises Invalid: and Conflict as `change_plan`; `stripe_refused` where Stripe would not make the change
         :raises Unavailable: `stripe_unavailable`
         """
         return previews.preview(self.parts, org_id=self.actor.org_id, plan=plan, at=at)
@@ -96,6 +96,7 @@ class BillingService(doors.Service):
 
         :param after: the id of the last invoice of the page before
         :raises Invalid: `invalid_limit` or `invalid_cursor`
+        :raises Conflict: `stripe_refused`
         :raises Unavailable: `stripe_unavailable`
         """
         return invoices.page(self.parts, org_id=self.actor.org_id, limit=limit, after=after)
@@ -106,21 +107,32 @@ class BillingService(doors.Service):
         Where cards are changed. The address lets in whoever has it: Stripe keeps it for a repeat, we do not.
 
         :returns: `{"url"}`
-        :raises Conflict: `no_customer` before a first paid plan
+        :raises Conflict: `no_customer` before a first paid plan; `stripe_refused`
         :raises Unavailable: `stripe_unavailable`
         """
         key = ids.derived("portal", self.actor.org_id, self.actor.id, command_id)
         return {"url": customers.portal(self.parts, self.actor.org_id, key=key)}
 
     @doors.opened("webhooks:receive")
-    def receive_webhook(self, payload: str, signature: str) -> dict[str, str]:
-        """:param payload: the raw body in base64"""
+    def receive_webhooks(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """
+        Take what came as Stripe's, each judged by itself; the genuine ones are stored together.
+
+        :param items: `{"payload", "signature"}` each, 64 at most: the raw body in base64, and the header
+        :returns: for each `{"id"}`, or `{"refused": {"kind", "code", "message", "details"}}` with the code
+            `invalid_webhook`
+        :raises Invalid: `invalid_items` if one of them is none; then none was looked at
+        """
         settings = self.parts.settings
-        secrets = settings.stripe_webhook_secrets
-        webhook = webhooks.read(payload, signature, secrets=secrets, now_seconds=time.time())
-        with self.house.database.begin() as session:
-            webhooks.store(session, webhook, livemode=settings.livemode)
-        return {"id": webhook.id}
+        taken = [webhooks.judge(item, settings.stripe_webhook_secrets, time.time()) for item in _some(items)]
+        genuine = [webhook for webhook in taken if isinstance(webhook, webhooks.Webhook)]
+        if genuine:
+            with self.house.database.begin(deadline=context.current().deadline) as session:
+                webhooks.store(session, genuine, livemode=settings.livemode)
+        return [
+            {"id": webhook.id} if isinstance(webhook, webhooks.Webhook) else {"refused": webhook.to_json()}
+            for webhook in taken
+        ]
 
     def _order(self, route: str, command_id: str, **arguments: Any) -> changes.Order:
         return changes.Order(
@@ -129,6 +141,18 @@ class BillingService(doors.Service):
             command_id=command_id,
             fingerprint=commands.fingerprint(self.house.fingerprint_key, arguments),
         )
+
+
+def _some(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    whole = all(
+        item.keys() == {"payload", "signature"} and all(isinstance(part, str) for part in item.values())
+        for item in items
+    )
+    if not whole or len(items) > webhooks.MOST:
+        raise errors.Invalid(
+            "invalid_items", f"A webhook has payload and signature; at most {webhooks.MOST} are taken at once."
+        )
+    return items
 
 
 SERVICE = BillingService

@@ -48,7 +48,9 @@ class Seen:
     :param kept_plan: what was paid for until `kept_until`, where the price was lowered ahead for the next period
     :param pending_plan: a change that waits for a payment
     :param changed_at: when it began, was last charged for, or ended
-    :param payment_url: where the open invoice can be paid
+    :param unpaid_since: of what owes: when the first bill was drawn up that is not paid yet
+    :param draft_id: of what owes: the last bill, where nobody can pay it as it is
+    :param payment_url: where the last bill can be paid
     """
 
     subscription_id: str = ""
@@ -63,6 +65,8 @@ class Seen:
     period_end: datetime | None = None
     changed_at: datetime | None = None
     invoice_id: str = ""
+    unpaid_since: datetime | None = None
+    draft_id: str = ""
     payment_url: str = ""
 
     @property
@@ -128,13 +132,24 @@ def follow(state: Subscription, *, seen: Seen, plans: Catalogue, now: datetime) 
     """
     Take over what Stripe says: at most one SubscriptionChanged, with what belongs to it; nothing if it is known.
     """
+    settled = _settled(state, seen, now)
+    state = domain.evolve(state, settled[0]) if settled else state
     standing = _standing(state, seen, plans, now)
     action = _action(state, seen, standing, plans)
-    facts = _payment(state, seen, plans, now)
+    facts = [*settled, *_payment(state, seen, plans, now)]
     if action is not None:
         moment = _effective_at(state, seen, standing, action, now)
         facts.append(domain.subscription_changed(state, action, standing, plans, moment))
     return [*facts, *_schedule(state, standing), *_period(state, seen)]
+
+
+def _settled(state: Subscription, seen: Seen, now: datetime) -> list[SubscriptionEvent]:
+    """The debt that we know was paid while nobody looked, if the bill that is open now is a later one."""
+    if state.owing is None or seen.status not in OWING or seen.unpaid_since is None:
+        return []
+    if not state.owing.since < seen.unpaid_since <= now:
+        return []
+    return [_recovered(state, state.owing.plan, now)]
 
 
 def _standing(state: Subscription, seen: Seen, plans: Catalogue, now: datetime) -> Standing:
@@ -144,7 +159,7 @@ def _standing(state: Subscription, seen: Seen, plans: Catalogue, now: datetime) 
     if seen.status in PAID:
         return Standing(plan=plan, status="active", scheduled=scheduled)
     grace_until = state.owing.grace_until if state.owing else now + plans.grace_period
-    if now < grace_until and state.status != "unpaid":
+    if now < grace_until and (state.owing is None or state.status != "unpaid"):
         return Standing(plan=plan, status="past_due", scheduled=scheduled)
     return Standing(plan=FREE, status="unpaid", scheduled=scheduled)
 
@@ -164,7 +179,7 @@ def _action(state: Subscription, seen: Seen, standing: Standing, plans: Catalogu
     if standing.status == "unpaid":
         if state.status != "unpaid":
             return "fell_back"
-    elif state.owing and seen.status in PAID:
+    elif (state.owing and seen.status in PAID) or (state.owing is None and state.status == "unpaid"):
         return "recovered"
     elif standing.plan != state.plan or state.status == "unpaid":
         return _change_of_plan(state, standing, plans)
@@ -215,10 +230,12 @@ def _payment(state: Subscription, seen: Seen, plans: Catalogue, now: datetime) -
             )
         ]
     if seen.status in PAID and state.owing is not None:
-        return [
-            PaymentRecovered(org_id=state.org_id, plan=seen.entitled_plan(plans), recovered_at=clock.rfc3339(now))
-        ]
+        return [_recovered(state, seen.entitled_plan(plans), now)]
     return []
+
+
+def _recovered(state: Subscription, plan: str, now: datetime) -> PaymentRecovered:
+    return PaymentRecovered(org_id=state.org_id, plan=plan, recovered_at=clock.rfc3339(now))
 
 
 def _schedule(state: Subscription, standing: Standing) -> list[SubscriptionEvent]:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
-from services.billing import customers, errands, models
+from services.billing import customers, erasing, errands, models
 from services.billing.parts import Parts
 from services.billing.stripe_objects import Payer
-from shared import database
+from shared import database, personal
 
 
 def find(parts: Parts, mine: errands.Held) -> Iterator[Payer]:
@@ -37,6 +37,10 @@ def settle(parts: Parts, payer: Payer, *, execute: bool) -> str:
     :raises Conflict: `change_in_progress` if the org is being changed at the moment
     """
     with parts.database.begin() as session:
+        if payer.org_id and personal.is_erased(session, payer.org_id):
+            if execute:
+                erasing.once_more(session, payer.org_id, payer.customer_id)
+            return f"{payer.customer_id} still pays for {payer.subscription_id} and was erased"
         if not payer.org_id or session.get(models.Subscription, payer.org_id) is None:
             return f"{payer.subscription_id} is of no org that billing knows"
         first = customers.customer_id(session, payer.org_id)

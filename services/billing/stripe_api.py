@@ -18,10 +18,10 @@ from services.billing import account_setup, breaker, stripe_calls, stripe_object
 from services.billing.catalogue import Catalogue, Plan
 from services.billing.money_back import Payment
 from services.billing.settings import Settings
-from services.billing.sight import Seen
+from services.billing.sight import OWING, Seen
 from services.billing.stripe_calls import Away, Declined, Refused, misses, unavailable_when_away
-from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer
-from shared import logs
+from services.billing.stripe_objects import KEPT_PLAN, KEPT_UNTIL, Payer, Quote
+from shared import ids, logs
 
 __all__ = ["Away", "Declined", "Refused", "Session", "Stripe", "check_signature", "misses", "unavailable_when_away"]
 
@@ -37,6 +37,7 @@ class Session:
     """A Checkout session. `status` is open, complete or expired; only an open one has an address."""
 
     id: str
+    customer_id: str
     status: str
     url: str
     expires_at: datetime
@@ -145,7 +146,12 @@ class Stripe:
             "proration_behavior": "always_invoice",
             "payment_behavior": "pending_if_incomplete",
         }
-        self._update(seen, change, key)
+        try:
+            self._update(seen, change, key)
+        except Refused as refused:
+            if str(refused) == UNKNOWN and not refused.param:  # nothing is unknown but what to charge
+                raise Declined("card_declined") from refused
+            raise
 
     def downgrade(self, seen: Seen, plan: Plan, *, key: str) -> None:
         """Now; what is left of the dearer plan becomes credit for the next invoices."""
@@ -204,6 +210,12 @@ class Stripe:
     def cancel_at_period_end(self, seen: Seen, wanted: bool, *, key: str) -> None:
         self._update(seen, {"cancel_at_period_end": wanted}, key)
 
+    def make_payable(self, invoice_id: str) -> str:
+        """Where a bill can be paid that was only drafted until now, because those before it were not paid."""
+        with self._calling() as client:
+            options: Any = {"idempotency_key": f"{invoice_id}-finalize"}
+            return client.v1.invoices.finalize_invoice(invoice_id, {}, options).hosted_invoice_url or ""
+
     def why_unpaid(self, invoice_id: str) -> str:
         """`card_declined` or `authentication_required`, for an invoice that could not be collected."""
         with self._calling() as client:
@@ -217,8 +229,18 @@ class Stripe:
         wants_person = intent.status == "requires_action" or (problem and problem.code == "authentication_required")
         return "authentication_required" if wants_person else "card_declined"
 
-    def preview(self, seen: Seen, plan: Plan) -> int:
-        """What a change to the plan would cost now, in cents; less than nothing is credit."""
+    def expect_price(self, plan: Plan) -> None:
+        """:raises Refused: if the plan cannot be bought"""
+        self._price_id(plan)
+
+    def credit_cents(self, customer_id: str) -> int:
+        """What is left of former downgrades: Stripe takes it off the next invoices, or adds it where it is debt."""
+        if not customer_id:
+            return 0
+        with self._calling() as client:
+            return -(getattr(client.v1.customers.retrieve(customer_id), "balance", 0) or 0)
+
+    def preview(self, seen: Seen, plan: Plan) -> Quote:
         price_id = self._price_id(plan)
         with self._calling() as client:
             invoice = client.v1.invoices.create_preview(
@@ -230,7 +252,7 @@ class Stripe:
                     },
                 }
             )
-            return invoice.total
+            return stripe_objects.quote(invoice)
 
     def invoices(self, customer_id: str, *, limit: int, after: str) -> tuple[list[dict[str, Any]], bool]:
         """A page of invoices, the newest first, and whether there are more."""
@@ -263,8 +285,9 @@ class Stripe:
         with self._calling() as client:
             found = client.v1.billing_portal.configurations.list({"active": True, "limit": 100})
             ours = [each.id for each in found.data if stripe_calls.noted(each.metadata, account_setup.MARK)]
-            chosen = {"configuration": ours[0]} if ours else {}
-            return client.v1.billing_portal.sessions.create(wanted | chosen, {"idempotency_key": key}).url
+            wanted |= {"configuration": ours[0]} if ours else {}
+            one = ids.derived("portal", key, *wanted.values())  # a key is good for one set of parameters
+            return client.v1.billing_portal.sessions.create(wanted, {"idempotency_key": one}).url
 
     def events(self, *, since: datetime, after: str) -> tuple[list[dict[str, Any]], bool]:
         """
@@ -303,7 +326,13 @@ class Stripe:
                     "expand": ["data.latest_invoice"],
                 }
             )
-            return [stripe_objects.seen(each, self._plans) for each in found.data]
+        seen = [stripe_objects.seen(each, self._plans) for each in found.data]
+        return [self._with_debt(each) if each.status in OWING else each for each in seen]
+
+    def _with_debt(self, owing: Seen) -> Seen:
+        with self._calling() as client:
+            page: Any = {"subscription": owing.subscription_id, "limit": AT_ONCE}
+            return stripe_objects.with_debt(owing, client.v1.invoices.list(page).data)
 
     def _update(self, seen: Seen, change: Any, key: str) -> None:
         with self._calling() as client:
@@ -314,7 +343,8 @@ class Stripe:
             found = client.v1.prices.list({"lookup_keys": [plan.lookup_key], "active": True, "limit": 1})
         if not found.data:
             log.error("stripe has no price for a plan", plan=plan.id, lookup_key=plan.lookup_key)
-            raise Refused(f"no active price has the lookup key {plan.lookup_key}")
+            words = f"{plan.name} cannot be bought at the moment: Stripe has no active price for it."
+            raise Refused(f"no active price has the lookup key {plan.lookup_key}", words=words)
         return found.data[0].id
 
     def _calling(self) -> AbstractContextManager[stripe.StripeClient]:
@@ -339,8 +369,10 @@ def check_signature(body: str, signature: str, secrets: tuple[str, ...]) -> int:
 
 
 def _session(session: stripe.checkout.Session) -> Session:
+    customer = session.customer
     return Session(
         id=session.id,
+        customer_id=(customer if isinstance(customer, str) else customer.id) if customer else "",
         status=session.status or "expired",
         url=session.url or "",
         expires_at=stripe_objects.moment(session.expires_at),

@@ -12,6 +12,7 @@ from services.billing import breaker, stripe_transport
 from services.billing.settings import AccountSettings
 from shared import errors, logs
 
+REFUSED = "Stripe would not do this; nothing has changed."
 log = logs.logger(__name__)
 
 
@@ -45,11 +46,15 @@ class Refused(Exception):
     Stripe understands the call and will not do it, however often it is asked.
 
     :param told: Stripe's own words, for whoever runs the account
+    :param param: the parameter that it does not take, if it names one
+    :param words: for the person who asked
     """
 
-    def __init__(self, code: str, told: str = "") -> None:
+    def __init__(self, code: str, told: str = "", *, param: str = "", words: str = REFUSED) -> None:
         super().__init__(code)
         self.told = told
+        self.param = param
+        self.words = words
 
 
 @contextmanager
@@ -57,14 +62,18 @@ def unavailable_when_away() -> Iterator[None]:
     """
     For doors that only ask.
 
+    :raises Conflict: `stripe_refused`: asking again would be in vain
     :raises Unavailable: `stripe_unavailable`
     """
     try:
         yield
-    except (Away, Refused) as error:
+    except Refused as error:
+        log.warning("stripe refused", reason=str(error), param=error.param)
+        raise errors.Conflict("stripe_refused", error.words) from error
+    except Away as error:
         log.warning("stripe is away", reason=str(error))
-        wait = {"retry_after_seconds": math.ceil(error.wait_seconds)} if isinstance(error, Away) else {}
-        message = "Stripe does not answer; try again in a moment."
+        wait = {"retry_after_seconds": math.ceil(error.wait_seconds)}
+        message = f"Stripe {'failed' if error.answered else 'does not answer'}; try again in a moment."
         raise errors.Unavailable("stripe_unavailable", message, wait) from error
 
 
@@ -90,10 +99,14 @@ def calling(settings: AccountSettings, *, until: float) -> Iterator[stripe.Strip
     except stripe.CardError as error:
         wants_person = error.code in ("authentication_required", "subscription_payment_intent_requires_action")
         raise Declined("authentication_required" if wants_person else "card_declined") from error
-    except (stripe.APIConnectionError, stripe.IdempotencyError, stripe.RateLimitError) as error:
+    except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise Away(answered=False) from error
+    except stripe.IdempotencyError as error:  # the key was used for something else, and is for a day
+        log.error("stripe knows an idempotency key with other parameters", told=error.user_message)
+        raise Away(answered=True, told=error.user_message or "") from error
     except stripe.InvalidRequestError as error:
-        raise Refused(error.code or "invalid_request_error", told=error.user_message or "") from error
+        code, told = error.code or "invalid_request_error", error.user_message or ""
+        raise Refused(code, told, param=error.param or "") from error
     except stripe.StripeError as error:
         if error.http_status == stripe_transport.CONFLICT:  # the first with this key is still under way
             raise Away(answered=False) from error

@@ -1,7 +1,8 @@
 """What Stripe's objects say, in our words: translation only, without a call. Beside `stripe_api`."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +44,28 @@ def seen(subscription: stripe.Subscription, plans: Catalogue) -> Seen:
     )
 
 
+def with_debt(owing: Seen, invoices: Sequence[stripe.Invoice]) -> Seen:
+    """
+    Only the last bill makes a subscription active again when it is paid; those before it may stay open for good.
+
+    :param invoices: of the subscription, the newest first
+    """
+    unpaid = [each for each in itertools.takewhile(_is_no_paid_period, invoices) if each.status in ("open", "draft")]
+    if not unpaid:
+        return owing
+    nobody_charges = unpaid[0].status == "draft" and not unpaid[0].auto_advance  # another is open within the hour
+    return replace(
+        owing,
+        unpaid_since=moment(unpaid[-1].created),
+        draft_id=unpaid[0].id or "" if nobody_charges else "",
+        payment_url=next((each.hosted_invoice_url for each in unpaid if each.hosted_invoice_url), ""),
+    )
+
+
+def _is_no_paid_period(invoice: stripe.Invoice) -> bool:
+    return invoice.status != "paid" or invoice.billing_reason == "subscription_update"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Payer:
     """Who pays for a subscription that runs. `org_id` is what its Checkout noted; empty if another made it."""
@@ -59,6 +82,31 @@ def payer(subscription: stripe.Subscription) -> Payer:
         subscription_id=subscription.id,
         customer_id=customer if isinstance(customer, str) else customer.id,
         org_id=metadata.get("org_id") or "",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """
+    What a change costs now, in cents.
+
+    :param due_cents: what the card is charged, after the customer's credit
+    :param credit_cents: what a cheaper plan gives back
+    :param left_cents: the credit that is there afterwards, taken off the next invoices; below zero it is added to
+        them, where it was too little to be charged
+    """
+
+    due_cents: int = 0
+    credit_cents: int = 0
+    left_cents: int = 0
+
+
+def quote(preview: stripe.Invoice) -> Quote:
+    """A balance of Stripe's below zero is credit."""
+    return Quote(
+        due_cents=preview.amount_due,
+        credit_cents=max(-preview.total, 0),
+        left_cents=preview.amount_due - preview.total - preview.starting_balance,
     )
 
 

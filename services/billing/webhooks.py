@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,8 +17,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from services.billing import customers, models, stripe_api
-from shared import database, errors, jobs, logs
+from shared import database, errors, jobs, logs, personal
 
+MOST = 64  # at once
 TOLERANCE_SECONDS = 300
 KEPT = timedelta(days=30)
 LONGEST_SIGNATURE = 4096  # each signature in it costs an HMAC over the body
@@ -60,6 +62,14 @@ def read(payload: str, signature: str, *, secrets: tuple[str, ...], now_seconds:
         ) from None
 
 
+def judge(item: Mapping[str, str], secrets: tuple[str, ...], now_seconds: float) -> Webhook | errors.Invalid:
+    """The same for one of many, whose refusal is not the others'."""
+    try:
+        return read(item["payload"], item["signature"], secrets=secrets, now_seconds=now_seconds)
+    except errors.Invalid as refusal:
+        return refusal
+
+
 def hint(document: Any) -> Webhook:
     """
     What we keep of an event of Stripe's.
@@ -81,33 +91,53 @@ def hint(document: Any) -> Webhook:
         raise ValueError("not a webhook's shape") from None
 
 
-def store(session: Session, webhook: Webhook, *, livemode: bool) -> bool:
+def store(session: Session, webhooks: Sequence[Webhook], *, livemode: bool) -> int:
     """
-    Keep it, and look at its customer afterwards, unless it is known, of a type we do not follow, or not ours.
+    Keep them, and look at their customers afterwards: of those that are new, of a type we follow, and ours. Of a
+    customer that was erased nothing is kept.
 
-    :returns: whether it is new
+    :returns: how many are new
     """
-    row = postgresql.insert(models.Webhook).values(
-        id=webhook.id,
-        type=webhook.type,
-        object_id=webhook.object_id,
-        customer_id=webhook.customer_id,
-        received_at=database.now(session),
-    )
-    if session.execute(row.on_conflict_do_nothing().returning(models.Webhook.id)).first() is None:
-        return False
-    if not is_followed(webhook.type) or webhook.livemode != livemode:
-        return True
-    if webhook.type.startswith(DISPUTE):  # which names no customer, only a charge
-        jobs.add_once(session, FOLLOW_DISPUTE, {"dispute_id": webhook.object_id}, subject=webhook.object_id)
-        return True
-    org_id = customers.org_of(session, webhook.customer_id)
-    if org_id:
-        kind = FOLLOW_PAYMENTS if webhook.type == REFUND else FOLLOW
-        jobs.add_once(session, kind, {"org_id": org_id}, subject=org_id)
-    else:
-        log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
-    return True
+    gone = personal.erased_while_kept(session, {webhook.customer_id for webhook in webhooks} - {""})
+    new = _kept(session, {webhook.id: webhook for webhook in webhooks if webhook.customer_id not in gone})
+    followed = [webhook for webhook in new if is_followed(webhook.type) and webhook.livemode == livemode]
+    if followed:
+        orgs = customers.orgs_of(session, {webhook.customer_id for webhook in followed})
+        jobs.add_once(session, _looks(followed, orgs))
+    return len(new)
+
+
+def _kept(session: Session, webhooks: dict[str, Webhook]) -> list[Webhook]:
+    """Those that were not known. In the order of their ids, so that two who store the same do not hold each other."""
+    now = database.now(session)
+    rows = [
+        {
+            "id": webhook.id,
+            "type": webhook.type,
+            "object_id": webhook.object_id,
+            "customer_id": webhook.customer_id,
+            "received_at": now,
+        }
+        for _, webhook in sorted(webhooks.items())
+    ]
+    if not rows:
+        return []
+    insert = postgresql.insert(models.Webhook).values(rows).on_conflict_do_nothing()
+    return [webhooks[id] for id in session.scalars(insert.returning(models.Webhook.id))]
+
+
+def _looks(followed: Sequence[Webhook], orgs: Mapping[str, str]) -> list[jobs.Wanted]:
+    """What is to be looked at, once for all webhooks about it."""
+    looks: dict[jobs.Wanted, None] = {}
+    for webhook in followed:
+        if webhook.type.startswith(DISPUTE):  # which names no customer, only a charge
+            looks[jobs.Wanted(FOLLOW_DISPUTE, webhook.object_id, "dispute_id")] = None
+        elif org_id := orgs.get(webhook.customer_id):
+            kind = FOLLOW_PAYMENTS if webhook.type == REFUND else FOLLOW
+            looks[jobs.Wanted(kind, org_id, "org_id")] = None
+        else:
+            log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
+    return list(looks)
 
 
 def is_followed(type: str) -> bool:

@@ -1,18 +1,32 @@
 """What billing hears, the webhooks it goes after, and what it does when the clock turns."""
 
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from services.accounts.events import CATALOGUE as ACCOUNTS
-from services.accounts.events import OrgFounded
-from services.billing import changes, customers, domain, duplicates, following, reconciling, stripe_api, webhooks
+from services.accounts.events import OrgErased, OrgFounded
+from services.billing import (
+    changes,
+    customers,
+    domain,
+    duplicates,
+    erasing,
+    following,
+    reconciling,
+    stripe_api,
+    webhooks,
+)
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
-from shared import context, database, envelope, inbox, logs, pruning, store, worker
+from shared import context, database, envelope, errors, inbox, jobs, logs, pruning, store, worker
 
+RESTS = 2.0  # times as long as the look at a customer took
+LONGEST_REST_SECONDS = 0.1
 log = logs.logger(__name__)
 
 
@@ -20,12 +34,15 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
     parts = Parts(database=home, settings=settings)
     return worker.Work(
         service="billing",
-        hears=[inbox.Hears(ACCOUNTS, {OrgFounded: partial(on_org_founded, parts)})],
+        hears=[
+            inbox.Hears(ACCOUNTS, {OrgFounded: partial(on_org_founded, parts), OrgErased: on_org_erased}),
+        ],
         jobs={
-            webhooks.FOLLOW: partial(follow, parts),
-            webhooks.FOLLOW_PAYMENTS: partial(follow_payments, parts),
-            webhooks.FOLLOW_DISPUTE: partial(follow_dispute, parts),
-            following.END_DUPLICATE: partial(duplicates.end, parts),
+            webhooks.FOLLOW: _unless_erased(partial(follow, parts)),
+            webhooks.FOLLOW_PAYMENTS: _unless_erased(partial(follow_payments, parts)),
+            webhooks.FOLLOW_DISPUTE: _unless_erased(partial(follow_dispute, parts)),
+            following.END_DUPLICATE: _unless_erased(partial(duplicates.end, parts)),
+            erasing.JOB: partial(erasing.finish, parts),
         },
         timers=[
             worker.Timer(
@@ -46,16 +63,30 @@ def on_org_founded(parts: Parts, session: Session, fact: OrgFounded, envelope: e
     store.execute(session, stream(fact.org_id), SUBSCRIPTION, begin)
 
 
+def on_org_erased(session: Session, fact: OrgErased, _envelope: envelope.Envelope) -> None:
+    erasing.begin(session, fact.org_id)
+
+
+def _unless_erased(do: jobs.Do) -> jobs.Do:
+    """What was to be done for an org that is gone for good is done when nothing is."""
+
+    def does(job_id: str, payload: dict[str, Any]) -> None:
+        try:
+            do(job_id, payload)
+        except errors.NotFound as error:
+            if error.code != "erased":
+                raise
+            log.info("nothing to do for an erased org", job=job_id)
+
+    return does
+
+
 def follow(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
-    org_id = payload["org_id"]
-    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
-        following.follow(parts, org_id)
+    _look(partial(following.follow, parts), payload["org_id"])
 
 
 def follow_payments(parts: Parts, _job_id: str, payload: dict[str, Any]) -> None:
-    org_id = payload["org_id"]
-    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
-        following.follow_payments(parts, org_id)
+    _look(partial(following.follow_payments, parts), payload["org_id"])
 
 
 def follow_dispute(parts: Parts, job_id: str, payload: dict[str, Any]) -> None:
@@ -67,3 +98,11 @@ def follow_dispute(parts: Parts, job_id: str, payload: dict[str, Any]) -> None:
         follow_payments(parts, job_id, {"org_id": org_id})
     else:
         log.warning("a dispute of an unknown customer", dispute=dispute_id)
+
+
+def _look(look: Callable[[str], object], org_id: str) -> None:
+    """And rest: after a burst of webhooks hundreds of customers may be waiting, and messages come first."""
+    began = time.monotonic()
+    with context.use(actor=context.Actor(kind="service", id="billing", org_id=org_id)):
+        look(org_id)
+    time.sleep(min(LONGEST_REST_SECONDS, RESTS * (time.monotonic() - began)))

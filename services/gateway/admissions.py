@@ -5,17 +5,6 @@ from typing import Any
 from services.gateway import coalescer
 from shared import context, errors
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (
-        errors.Invalid,
-        errors.Forbidden,
-        errors.NotFound,
-        errors.Conflict,
-        errors.LimitReached,
-        errors.Unavailable,
-    )
-}
 GATEWAY = context.Actor(kind="service", id="gateway")
 
 
@@ -47,5 +36,9 @@ def _result(answer: dict[str, Any]) -> coalescer.Result:
     if "admitted" in answer:
         admitted: dict[str, Any] = answer["admitted"]
         return admitted
-    refused = answer["refused"]
-    return KINDS[refused["kind"]](refused["code"], refused["message"], refused["details"])
+    return errors.from_json(answer["refused"])
+
+
+def unavailable(item: coalescer.Item) -> errors.Unavailable:
+    message = "It is not known whether the message was counted. Ask again with the same id."
+    return errors.Unavailable("service_unavailable", message, {"id": item["id"]})

@@ -5,7 +5,7 @@ Two batches of like size keep both ends at work: one is being counted while the 
 themselves they drift apart, until all travel in one and each end waits for the other. So a batch takes no more than
 half of all who are under way or waiting, and a second one sets out when it is worth it, or nobody may wait longer.
 
-Knows neither HTTP nor quota: an item is a JSON object with an `id`, and `send` takes a list of them.
+Knows neither HTTP nor who is asked: an item is a JSON object, and `send` takes a list of them.
 """
 
 import time
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventlet import spawn_after
+from eventlet import sleep, spawn_after
 from eventlet.greenpool import GreenPool
 
 from services.gateway.tickets import Ticket, Tickets
@@ -39,15 +39,26 @@ class Coalescer:
     """
     :param send: takes the items and how many seconds it may take; answers one result per item, in their order, and
         raises Unavailable if nobody knows whether the items arrived
+    :param unavailable: what is said of an item then
     :param max_waiting: how many items may wait for the next batch
+    :param rest_seconds: how long after a batch the next may not set out, for the sake of others
     """
 
     def __init__(
-        self, send: Send, *, max_batch: int = 256, max_in_flight: int = 2, max_waiting: int = 10_000
+        self,
+        send: Send,
+        *,
+        unavailable: Callable[[Item], errors.Unavailable],
+        max_batch: int = 256,
+        max_in_flight: int = 2,
+        max_waiting: int = 10_000,
+        rest_seconds: float = 0.0,
     ) -> None:
         self._send = send
+        self._unavailable = unavailable
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._rest_seconds = rest_seconds
         self._waiting: deque[_Passenger] = deque()
         self._carriers = GreenPool(max_in_flight)
         self._under_way = 0  # items
@@ -61,16 +72,16 @@ class Coalescer:
 
         :param deadline: in seconds since the epoch
         :raises ServiceError: the item's own refusal
-        :raises Unavailable: with the `id` in its details, by which to ask again: nobody knows whether it was counted
+        :raises Unavailable: nobody knows whether it arrived
         """
         if self._closed or len(self._waiting) >= self._max_waiting:
-            raise _unavailable(item)
+            raise self._unavailable(item)
         passenger = _Passenger(deadline, item=item)
         self._waiting.append(passenger)
         self._set_out()
         result = self._tickets.wait(passenger)
         if result is None:
-            raise _unavailable(item)
+            raise self._unavailable(item)
         if isinstance(result, Exception):
             raise result
         answer: dict[str, Any] = result
@@ -113,6 +124,8 @@ class Coalescer:
                 results = self._results(batch)
                 self._under_way -= len(batch)
                 self._deliver(batch, results)
+                if self._rest_seconds and not self._closed:
+                    sleep(self._rest_seconds)
             if not self._is_worth_it():
                 break
         if self._waiting and self._bell is None:
@@ -136,7 +149,7 @@ class Coalescer:
         try:
             return [*self._ask_twice(items, deadline)]
         except errors.Unavailable:
-            return [_unavailable(item) for item in items]
+            return [self._unavailable(item) for item in items]
         except Exception as error:  # noqa: BLE001  # it is each passenger's to raise, not the carrier's
             return [error] * len(items)
 
@@ -152,8 +165,3 @@ class Coalescer:
         if len(results) != len(batch):
             results = [ValueError(f"{len(results)} results for {len(batch)} items")] * len(batch)
         self._tickets.answer(zip(batch, results, strict=True))
-
-
-def _unavailable(item: Item) -> errors.Unavailable:
-    message = "It is not known whether the message was counted. Ask again with the same id."
-    return errors.Unavailable("service_unavailable", message, {"id": item["id"]})

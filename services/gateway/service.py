@@ -4,7 +4,7 @@ from typing import Any
 
 from nameko.dependency_providers import Config
 
-from services.gateway import admissions, app, authentication, coalescer, routes, server, streams
+from services.gateway import admissions, app, authentication, coalescer, routes, server, streams, webhooks
 from services.gateway.routes import usage
 from shared import clock, metrics, rpc
 
@@ -21,6 +21,7 @@ class Gateway:
     tokens = authentication.Memory()  # one for the process: what is revoked must be forgotten by every request
 
     admissions: coalescer.Coalescer
+    webhooks: coalescer.Coalescer
     places: streams.Places
     streams: streams.Streams
 
@@ -35,7 +36,12 @@ class Gateway:
             session_seconds=settings.session_cache_seconds,
             now=clock.Clock(settings.clock_file).now,
         )
-        self.admissions = coalescer.Coalescer(admissions.sender(self.quota), max_waiting=settings.waiting_messages)
+        self.admissions = coalescer.Coalescer(
+            admissions.sender(self.quota),
+            unavailable=admissions.unavailable,
+            max_waiting=settings.waiting_messages,
+        )
+        self.webhooks = webhooks.gathered(self.billing, max_waiting=settings.waiting_messages)
         metrics.MESSAGES_WAITING.set_function(lambda: self.admissions.waiting)
         self.places = streams.Places(settings.connections // 2)
         self.streams = streams.Streams(usage.look(self.quota))
@@ -45,6 +51,11 @@ class Gateway:
         site = app.create(settings, services=self, authentication=identification, groups=groups)
         site.before_drain = self.streams.stop
         return site
+
+    @rpc.on_broadcast("accounts", "accounts.OrgErased", on_subscribed=tokens.forget_sessions)
+    @rpc.on_broadcast("accounts", "accounts.MemberRemoved", on_subscribed=tokens.forget_sessions)
+    def on_somebody_left(self, _event: dict[str, Any]) -> None:
+        self.tokens.forget_sessions()
 
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
     @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)

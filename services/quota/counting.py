@@ -201,6 +201,5 @@ def _count(answers: Sequence[admissions.Answer], admitted: int) -> None:
 
 def _answer(answer: admissions.Answer) -> dict[str, Any]:
     if isinstance(answer, errors.ServiceError):
-        kind = type(answer).__name__
-        return {"refused": {"kind": kind, "code": answer.code, "message": answer.message, "details": answer.details}}
+        return {"refused": answer.to_json()}
     return {"admitted": answer}

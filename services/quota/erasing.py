@@ -13,12 +13,9 @@ from sqlalchemy.orm import Session
 
 from services.quota import bots, boundary, models, projections
 from services.quota.events import CATALOGUE, ErasureDone
-from shared import context, database, errors, failpoints, ids, jobs, personal, pruning, store, tables
+from shared import database, erasures, errors, failpoints, jobs, personal, pruning, store, tables
 
 JOB = "quota.erase_org"
-UNFOLDED: store.Aggregate[None] = store.Aggregate(
-    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state
-)
 
 # In this order: a rebuild that still saw the ledgers would make rows of usage again.
 ROWS: tuple[tuple[Any, tuple[Any, ...]], ...] = (
@@ -46,6 +43,12 @@ def forget_row(session: Session, org_id: str) -> None:
     session.execute(delete(models.Org).where(models.Org.org_id == org_id))
 
 
+def again(session: Session, id: str) -> None:
+    """A restored database does not know that it was erased."""
+    if id.startswith("org_"):
+        begin(session, id)
+
+
 def finish(home: database.Database, org_id: str) -> None:
     """
     Erase what the org's row led to, and say so to the others.
@@ -66,7 +69,7 @@ def finish(home: database.Database, org_id: str) -> None:
     with home.begin() as session:
         if file := file_left(session, org_id):
             raise FilesLeft(file)
-        _tell(session, org_id)
+        erasures.tell(session, CATALOGUE, ErasureDone(org_id=org_id))
 
 
 def file_left(session: Session, org_id: str) -> str:
@@ -105,11 +108,6 @@ def absent(session: Session, org_id: str) -> errors.ServiceError:
     return boundary.not_ready()
 
 
-def erasure_stream(org_id: str) -> str:
-    """Of a subject of its own: events about an erased org are passed over by whoever has erased it too."""
-    return f"erasure-{ids.derived('erasure', org_id)}"
-
-
 def _ledgers(home: database.Database, org_id: str) -> list[str]:
     ours = _of(tables.Stream.stream, org_id), tables.Stream.erased_at.is_(None)
     with home.begin() as session:
@@ -124,14 +122,7 @@ def _of(stream: Any, org_id: str) -> Any:
 
 def _forget_traces(session: Session, org_id: str) -> None:
     """Ids that clients chose for their commands, what operations noted, and a fold of the bots that were."""
-    session.execute(delete(tables.Command).where(tables.Command.actor.endswith(f":{org_id}", autoescape=True)))
+    erasures.forget_commands(session, org_id=org_id)
     session.execute(delete(tables.Repair).where(tables.Repair.relation == "orgs", tables.Repair.key == org_id))
     roster = projections.roster_stream(org_id)
     session.execute(delete(tables.Snapshot).where(tables.Snapshot.stream == roster))
-
-
-def _tell(session: Session, org_id: str) -> None:
-    head = store.head(session, erasure_stream(org_id), UNFOLDED)
-    if head.version == 0:
-        with context.use(actor=context.Actor(kind="service", id="quota", org_id=org_id)):
-            store.append(session, head, UNFOLDED, [ErasureDone(org_id=org_id)])

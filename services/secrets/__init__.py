@@ -4,5 +4,6 @@ API secrets: what a program of an org shows instead of a password.
 The value is made in the gateway; only its SHA-256 comes here, and only an HMAC of that is kept. Owns a stream per
 secret. Commands: create_secret, revoke_secret. Questions: verify_secret, get_secret, list_secrets,
 list_newest.
-Tells: SecretCreated, SecretRevoked. Hears nobody.
+Tells: SecretCreated, SecretRevoked, ErasureDone. Hears: accounts' OrgErased, at which those of the org are
+revoked and erased.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Never
 
-from services.secrets.events import SecretCreated, SecretEvent, SecretRevoked
+from services.secrets.events import SecretCreated, SecretErased, SecretEvent, SecretRevoked
 from shared import clock, errors
 
 DEFAULT_SCOPES = ("messages:write",)  # what nearly every program needs, and nothing that gives messages back
@@ -24,6 +24,7 @@ class Secret:
     secret_id: str = ""
     made_by: str = ""
     is_revoked: bool = False
+    is_erased: bool = False
 
 
 def create(
@@ -69,12 +70,27 @@ def revoke(secret: Secret, *, by: str, role: str) -> list[SecretEvent]:
     return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="person")]
 
 
+def revoke_with_org(secret: Secret) -> list[SecretEvent]:
+    """The org is erased: so that whoever remembers the secret as good hears that it is not."""
+    if not secret.secret_id or secret.is_revoked:
+        return []
+    return [SecretRevoked(org_id=secret.org_id, secret_id=secret.secret_id, reason="erasure")]
+
+
+def erase(secret: Secret) -> list[SecretEvent]:
+    if not secret.secret_id or secret.is_erased:
+        return []
+    return [SecretErased(org_id=secret.org_id, secret_id=secret.secret_id)]
+
+
 def evolve(secret: Secret, fact: Any) -> Secret:
     match fact:
         case SecretCreated():
             return Secret(org_id=fact.org_id, secret_id=fact.secret_id, made_by=fact.made_by)
         case SecretRevoked():
             return replace(secret, is_revoked=True)
+        case SecretErased():
+            return replace(secret, is_erased=True)
         case _:
             return secret
 

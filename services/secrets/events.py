@@ -32,7 +32,7 @@ class SecretRevoked:
     """
     The secret can be used no more, from this moment on.
 
-    :param reason: `person`
+    :param reason: `person`; `erasure` if the org was erased
     """
 
     name: ClassVar[str] = "secrets.SecretRevoked"
@@ -43,7 +43,32 @@ class SecretRevoked:
     reason: str
 
 
-SecretEvent = SecretCreated | SecretRevoked
+@dataclass(frozen=True, kw_only=True)
+class SecretErased:
+    """The secret's org is gone for good: the list does not show it any more."""
 
-PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRevoked)
-CATALOGUE = events.Catalogue("secrets", PUBLIC, public=PUBLIC)
+    name: ClassVar[str] = "secrets.SecretErased"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    secret_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureDone:
+    """
+    Secrets has nothing more of an org that accounts.OrgErased named: no value's digest, no name, no secret in a list.
+    It stands in a stream of its own, whose subject is not the org, so that it is not passed over as an event about
+    what was erased.
+    """
+
+    name: ClassVar[str] = "secrets.ErasureDone"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+
+
+SecretEvent = SecretCreated | SecretRevoked | SecretErased
+
+PUBLIC: tuple[type[events.Event], ...] = (SecretCreated, SecretRevoked, ErasureDone)
+CATALOGUE = events.Catalogue("secrets", (*PUBLIC, SecretErased), public=PUBLIC)

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, insert, not_, or_, select, update
+from sqlalchemy import and_, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.secrets import domain, models
-from services.secrets.events import CATALOGUE, SecretCreated, SecretRevoked
+from services.secrets.events import CATALOGUE, SecretCreated, SecretErased, SecretRevoked
 from shared import clock, database, errors, events, personal, read_models, store
 
 VERSION = 1
@@ -29,6 +29,8 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
         case SecretRevoked():
             ours = update(models.Secret).where(models.Secret.secret_id == fact.secret_id)
             session.execute(ours.values(revoked_at=event.recorded_at))
+        case SecretErased():
+            session.execute(delete(models.Secret).where(models.Secret.secret_id == fact.secret_id))
 
 
 SECRET = store.Aggregate(catalogue=CATALOGUE, initial=domain.Secret(), evolve=domain.evolve, project=project)
@@ -41,6 +43,12 @@ READ_MODELS = read_models.ReadModels(
 def stream(org_id: str, secret_id: str) -> str:
     """The org is in the name, so that a foreign secret is one that does not exist."""
     return f"secret-{org_id}-{secret_id}"
+
+
+def refuse_if_erased(session: Session, org_id: str) -> None:
+    """:raises NotFound: `erased`"""
+    if personal.is_erased(session, org_id):
+        raise errors.NotFound("erased", "This organization was erased.")
 
 
 def secret(session: Session, *, org_id: str, secret_id: str) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class SecretsService(doors.Service):
 
     @doors.query("secrets:list")
     def list_secrets(self, session: Session, after: str = "", limit: rpc.PageSize = 50) -> list[dict[str, Any]]:
+        projections.refuse_if_erased(session, self.actor.org_id)
         return projections.list_secrets(session, self.actor.org_id, after=after, limit=limit)
 
     @doors.query("secrets:list")
@@ -81,6 +82,7 @@ class SecretsService(doors.Service):
 
         :returns: `{"active": [], "others": []}`, of each secret what `get_secret` gives
         """
+        projections.refuse_if_erased(session, self.actor.org_id)
         return projections.list_newest(session, self.actor.org_id, limit=limit)
 
     @doors.opened("tokens:verify")

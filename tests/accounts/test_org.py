@@ -34,4 +34,4 @@ class TestChangeProfile:
 
 class TestEvolve:
     def test_leaves_what_it_does_not_know_alone(self):
-        assert org.evolve(ENGINES, MemberJoined(org_id="org_1", account_id="acc_1", role="owner")) == ENGINES
+        assert org.evolve(ENGINES, OrgChanged(org_id="org_1", profile_version=2)) == ENGINES

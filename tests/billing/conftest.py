@@ -4,7 +4,7 @@ import base64
 import itertools
 import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from services import access
 from services.billing import catalogue, models, projections, service, worker
 from services.billing.events import SubscriptionChanged
 from services.billing.settings import Settings
-from shared import clock, context, database, doors, jobs, store
+from shared import clock, context, database, doors, errors, jobs, store
 from tests.sandbox import stripe_process
 from tests.sandbox.conftest import sandbox, stripe_receiver, stripe_server
 
@@ -85,8 +85,16 @@ class Billing:
         return self.ask(method, command_id=command_id or f"cmd_{next(self.numbers)}", **arguments)
 
     def hear(self, payload: bytes, signature: str) -> Any:
-        body = base64.b64encode(payload).decode()
-        return self.ask("receive_webhook", actor=context.ANYONE, payload=body, signature=signature)
+        [answer] = self.hear_all([(payload, signature)])
+        if "refused" in answer:
+            raise errors.from_json(answer["refused"])
+        return answer
+
+    def hear_all(self, arrived: Sequence[tuple[bytes, str]]) -> Any:
+        items = [
+            {"payload": base64.b64encode(payload).decode(), "signature": signature} for payload, signature in arrived
+        ]
+        return self.ask("receive_webhooks", actor=context.ANYONE, items=items)
 
     def deliver(self) -> None:
         """Take every webhook that Stripe has for us, and go after them."""

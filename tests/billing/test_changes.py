@@ -7,7 +7,7 @@ import requests
 
 from services.billing import stripe_transport
 from shared import clock, context, database, errors, revisions
-from tests.billing.conftest import ASKS, BAD, OWNER, open_doors
+from tests.billing.conftest import ASKS, BAD, GOOD, OWNER, open_doors
 from tests.sandbox.stripe_process import eventually
 
 
@@ -43,6 +43,18 @@ class TestFirstPaidPlan:
         first = billing.tell("change_plan", plan="starter")
 
         assert billing.tell("change_plan", plan="starter")["checkout_url"] == first["checkout_url"]
+
+    def test_opens_another_page_when_the_customer_was_deleted_at_stripe(self, billing):
+        first = billing.tell("change_plan", plan="starter")
+        client = billing.stripe.client()
+        client.v1.customers.delete(client.v1.customers.list().data[0].id)
+
+        second = billing.tell("change_plan", plan="starter")
+
+        assert billing.pay(first["checkout_url"]).status_code != 303
+        assert billing.pay(second["checkout_url"]).status_code == 303
+        billing.deliver()
+        assert billing.subscription()["plan"] == "starter"
 
     def test_closes_the_page_of_another_plan(self, billing):
         first = billing.tell("change_plan", plan="starter")
@@ -116,6 +128,19 @@ class TestUpgrade:
         billing.deliver()
 
         assert billing.told()[2:] == [(3, "upgraded", "growth", "active")]
+
+    def test_asks_for_a_card_where_there_is_none_any_more(self, billing):
+        billing.subscribe("starter")
+        client = billing.stripe.client().v1
+        for card in client.payment_methods.list({"customer": client.customers.list().data[0].id}).data:
+            client.payment_methods.detach(card.id)
+
+        with pytest.raises(errors.Conflict) as refusal:
+            billing.tell("change_plan", plan="growth")
+
+        assert (refusal.value.code, refusal.value.details["payment_url"]) == ("card_declined", None)
+        billing.use_card(GOOD)
+        assert billing.tell("change_plan", plan="growth")["outcome"] == "changed"
 
     def test_says_that_the_bank_wants_the_person(self, billing):
         billing.subscribe("starter")
@@ -296,6 +321,35 @@ class TestUnpaid:
         assert billing.told()[3:] == [(4, "recovered", "starter", "active")]
         assert billing.subscription()["payment_problem"] is None
 
+    def test_can_be_paid_though_more_periods_have_gone_by(self, billing):
+        billing.subscribe("starter")
+        billing.use_card(BAD)
+        billing.set_clock("2026-06-02T00:00:00Z")
+        billing.deliver()
+
+        problem = billing.subscription()["payment_problem"]
+        billing.pay(problem["payment_url"])
+        billing.deliver()
+
+        assert billing.told()[-1][1:] == ("recovered", "starter", "active")
+
+    def test_gives_grace_anew_though_nobody_heard_that_the_former_debt_was_paid(self, billing):
+        billing.subscribe("starter")
+        billing.use_card(BAD)
+        billing.set_clock("2026-05-01T00:00:00Z")
+        billing.deliver()
+        billing.set_clock("2026-05-09T00:00:00Z")
+        billing.turn_timers()
+        assert billing.told()[-1][1:] == ("fell_back", "free", "unpaid")
+
+        billing.stripe.knob("deliveries", {"stopped": True})
+        billing.pay(billing.subscription()["payment_problem"]["payment_url"])
+        billing.set_clock("2026-06-01T00:00:00Z")
+        billing.deliver()
+
+        assert billing.told()[-1][1:] == ("recovered", "starter", "past_due")
+        assert billing.subscription()["payment_problem"]["grace_until"] == "2026-06-08T00:00:00Z"
+
     def test_must_be_paid_before_another_plan(self, billing):
         billing.subscribe("starter")
         billing.use_card(BAD)
@@ -453,6 +507,48 @@ class TestPreview:
 
         assert (shown["price_today_cents"], shown["effective_at"]) == (0, "2026-05-01T00:00:00Z")
         assert shown["next_invoice"] == {"amount_cents": 1900, "at": "2026-05-01T00:00:00Z"}
+
+    def test_counts_the_credit_that_is_there_as_stripe_does(self, billing):
+        billing.subscribe("growth")
+        billing.set_clock("2026-04-16T00:00:00Z")
+        billing.tell("change_plan", plan="starter")  # 15.00 are left
+        billing.set_clock("2026-04-21T00:00:00Z")
+
+        shown = billing.ask("preview", plan="growth")
+        billing.tell("change_plan", plan="growth")
+        billing.set_clock("2026-05-01T00:00:00Z")
+
+        renewal, upgrade, *_ = billing.ask("list_invoices")["invoices"]
+        assert shown["price_today_cents"] == upgrade["amount_due_cents"] == 0
+        assert shown["next_invoice"]["amount_cents"] == renewal["amount_due_cents"] == 4900 - 500
+
+    def test_puts_what_is_too_little_to_be_charged_on_the_next_invoice_as_stripe_does(self, billing):
+        billing.subscribe("starter")
+        billing.set_clock("2026-04-30T18:00:00Z")
+
+        shown = billing.ask("preview", plan="growth")
+        answer = billing.tell("change_plan", plan="growth")
+        billing.set_clock("2026-05-01T00:00:00Z")
+
+        assert (answer["outcome"], shown["price_today_cents"], shown["credit_cents"]) == ("changed", 0, 0)
+        renewal, upgrade, *_ = billing.ask("list_invoices")["invoices"]
+        assert (upgrade["total_cents"], upgrade["amount_due_cents"]) == (25, 0)
+        assert shown["next_invoice"]["amount_cents"] == renewal["amount_due_cents"] == 4925
+
+    def test_of_a_later_change_and_of_a_new_start_count_the_credit_too(self, billing):
+        billing.subscribe("growth")
+        billing.set_clock("2026-04-16T00:00:00Z")
+        billing.tell("change_plan", plan="starter")
+        customer = str(billing.stripe.client().v1.customers.list().data[0].id)
+        billing.stripe.client().v1.customers.update(customer, {"balance": -500})
+        billing.tell("change_plan", plan="growth")
+        billing.stripe.client().v1.customers.update(customer, {"balance": -600})
+
+        later = billing.ask("preview", plan="starter", at="period_end")
+        billing.tell("cancel", at="now")
+        anew = billing.ask("preview", plan="starter")
+
+        assert later["next_invoice"]["amount_cents"] == anew["price_today_cents"] == 1300
 
     def test_changes_nothing(self, billing):
         billing.subscribe("starter")

@@ -47,6 +47,61 @@ class TestALostAnswer:
         assert len(billing.ask("list_invoices")["invoices"]) == 2
 
     @pytest.mark.parametrize("moment", [START, IN_21_HOURS, TOMORROW])
+    def test_of_a_credit_is_credited_once(self, billing, moment):
+        billing.subscribe("growth")
+        lose(billing, "/v1/subscriptions/")
+        change_id = billing.tell("change_plan", plan="starter")["change_id"]
+
+        billing.set_clock(moment)
+        billing.turn_timers()
+        billing.turn_timers()
+
+        assert billing.ask("get_change", change_id=change_id)["status"] == "done"
+        (customer,) = at_stripe(billing).customers.list().data
+        assert (billing.subscription()["plan"], customer.balance) == ("starter", -3000)
+
+    @pytest.mark.parametrize("moment", [START, IN_21_HOURS, TOMORROW])
+    @pytest.mark.parametrize("wanted", [{"plan": "starter", "at": "period_end"}, {"plan": "free"}])
+    def test_of_a_change_that_is_scheduled_is_known_by_looking(self, billing, wanted, moment):
+        billing.subscribe("growth")
+        lose(billing, "/v1/subscriptions/")
+        change_id = billing.tell("change_plan", **wanted)["change_id"]
+
+        billing.set_clock(moment)
+        billing.turn_timers()
+
+        assert billing.ask("get_change", change_id=change_id)["status"] == "done"
+        assert billing.subscription()["scheduled_change"]["plan"] == wanted["plan"]
+        assert len(billing.ask("list_invoices")["invoices"]) == 1
+
+    @pytest.mark.parametrize("moment", [START, IN_21_HOURS, TOMORROW])
+    @pytest.mark.parametrize("scheduled", [{"plan": "starter", "at": "period_end"}, {"plan": "free"}])
+    def test_of_a_withdrawal_is_known_by_looking(self, billing, scheduled, moment):
+        billing.subscribe("growth")
+        billing.tell("change_plan", **scheduled)
+        lose(billing, "/v1/subscriptions/")
+        change_id = billing.tell("withdraw_change")["change_id"]
+
+        billing.set_clock(moment)
+        billing.turn_timers()
+
+        assert billing.ask("get_change", change_id=change_id)["status"] == "done"
+        assert (billing.subscription()["plan"], billing.subscription()["scheduled_change"]) == ("growth", None)
+
+    @pytest.mark.parametrize("moment", [START, IN_21_HOURS, TOMORROW])
+    def test_of_a_cancellation_is_known_by_looking(self, billing, moment):
+        billing.subscribe("starter")
+        fault = {"kind": "drop_after_commit", "method": "DELETE", "path": "/v1/subscriptions/"}
+        billing.stripe.knob("faults", fault | {"count": stripe_transport.TRIES})
+        change_id = billing.tell("cancel", at="now")["change_id"]
+
+        billing.set_clock(moment)
+        billing.turn_timers()
+
+        assert billing.ask("get_change", change_id=change_id)["status"] == "done"
+        assert billing.told()[-1][1:] == ("canceled", "free", "active")
+
+    @pytest.mark.parametrize("moment", [START, IN_21_HOURS, TOMORROW])
     def test_of_a_new_customer_makes_no_second_one(self, billing, moment):
         lose(billing, "/v1/customers")
         with pytest.raises(errors.Unavailable, match="stripe_unavailable"):

@@ -82,6 +82,20 @@ class TestARefund:
         assert [fact.name for fact in looked.difference.facts] == ["billing.PaymentRefunded"]
         assert (done.differs, again.differs, len(recorded(billing, PaymentRefunded))) == (True, False, 1)
 
+    def test_of_a_customer_who_was_deleted_and_replaced_since_is_found_by_comparing(self, billing):
+        billing.subscribe("starter")
+        client = billing.stripe.client()
+        paid = charge(billing)
+        client.v1.customers.delete(client.v1.customers.list().data[0].id)
+        billing.deliver()
+        billing.subscribe("growth")
+
+        client.v1.refunds.create({"charge": paid})
+        lose_webhooks(billing)
+        reconciling.compare(Parts(database=billing.database, settings=billing.settings), "org_1", execute=True)
+
+        assert [fact.charge_id for fact in recorded(billing, PaymentRefunded)] == [paid]
+
 
 class TestADispute:
     def test_is_recorded_from_its_beginning_to_its_end_and_the_plan_stays(self, billing):

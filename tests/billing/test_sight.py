@@ -161,6 +161,28 @@ class TestFollow:
         assert kinds(facts) == [PaymentRecovered, SubscriptionChanged, PeriodStarted]
         assert (facts[1].action, facts[1].plan, facts[1].status) == ("recovered", "growth", "active")
 
+    @pytest.mark.parametrize("days", [1, 8])
+    def test_gives_grace_anew_where_nobody_saw_that_the_former_debt_was_paid(self, days):
+        owing = seen("growth", status="past_due", unpaid_since=NOW - timedelta(hours=1))
+        later = NOW + timedelta(days=days)
+        state = followed(followed(subscribed("growth"), owing), owing, now=later)
+
+        another = seen("growth", status="past_due", unpaid_since=later - timedelta(hours=1))
+        facts = follow(state, another, now=later)
+
+        assert kinds(facts)[:2] == [PaymentRecovered, PaymentFailed]
+        assert changes(facts) == ([("recovered", "free", "growth")] if days > 7 else [])
+        state = after(*facts, state=state)
+        assert (state.plan, state.status) == ("growth", "past_due")
+        assert state.owing.grace_until == later + PLANS.grace_period
+        assert follow(state, another, now=later) == []
+
+    def test_keeps_the_grace_of_a_debt_that_an_older_bill_has_begun(self):
+        older = seen("growth", status="past_due", unpaid_since=NOW - timedelta(days=3))
+        state = followed(subscribed("growth"), older)
+
+        assert follow(state, older, now=NOW + timedelta(days=1)) == []
+
     def test_ends_the_debt_with_the_subscription(self):
         owing = seen("growth", status="past_due")
         state = followed(followed(subscribed("growth"), owing), owing, now=NOW + timedelta(days=8))
@@ -216,6 +238,7 @@ def anything_seen(draw):
         period_start=start,
         period_end=end,
         changed_at=draw(st.sampled_from([None, START, END])),
+        unpaid_since=draw(st.sampled_from([None, START, END, NEXT_END])),
     )
 
 

@@ -12,7 +12,7 @@ import stripe
 from sqlalchemy import func, select
 
 from services.billing import models, webhooks
-from shared import errors, tables
+from shared import context, errors, tables
 from tests.sandbox.stripe_process import SECRET, eventually
 
 OLD_SECRET = "whsec_of_last_year"
@@ -180,6 +180,44 @@ class TestReceive:
 
         assert count(billing, models.Webhook) == stored + 1
         assert count(billing, tables.Job) == jobs
+
+
+class TestReceiveTogether:
+    def test_judges_each_by_itself_and_stores_the_genuine_ones(self, billing):
+        body = json.dumps(event()).encode()
+        signed, forged = sign(body, at=time.time()), sign(body, secret="whsec_of_somebody_else", at=time.time())
+
+        answers = billing.hear_all([(body, forged), (body, signed), (b"", "")])
+
+        assert answers[1] == {"id": "evt_1"}
+        assert [answers[index]["refused"]["code"] for index in (0, 2)] == ["invalid_webhook"] * 2
+        assert count(billing, models.Webhook) == 1
+
+    def test_looks_once_at_a_customer_whom_many_are_about(self, billing):
+        billing.subscribe("starter")
+        customer = billing.stripe.client().v1.customers.list().data[0].id
+        stored, jobs = count(billing, models.Webhook), count(billing, tables.Job)
+        about = {"object": {"id": "sub_1", "object": "subscription", "customer": customer}}
+        bodies = [json.dumps(event(id=f"evt_{number}", data=about)).encode() for number in (3, 1, 2, 1)]
+
+        answers = billing.hear_all([(body, sign(body, at=time.time())) for body in bodies])
+
+        assert [answer["id"] for answer in answers] == ["evt_3", "evt_1", "evt_2", "evt_1"]
+        assert (count(billing, models.Webhook), count(billing, tables.Job)) == (stored + 3, jobs + 1)
+
+    @pytest.mark.parametrize(
+        "items",
+        [
+            [{}],
+            [{"payload": ""}],
+            [{"payload": "", "signature": None}],
+            [{"payload": "", "signature": "", "more": ""}],
+            [{"payload": "", "signature": ""}] * 65,
+        ],
+    )
+    def test_looks_at_none_if_one_is_no_webhook_or_they_are_too_many(self, billing, items):
+        with pytest.raises(errors.Invalid, match="invalid_items"):
+            billing.ask("receive_webhooks", actor=context.ANYONE, items=items)
 
 
 class TestForgetOld:

@@ -1,13 +1,21 @@
+import functools
 import time
 
 import eventlet
 import pytest
 from eventlet.event import Event
 
-from services.gateway.coalescer import Coalescer
+from services.gateway.coalescer import Coalescer as Plain
 from shared import errors
 
 pytestmark = pytest.mark.pure
+
+
+def unavailable(item):
+    return errors.Unavailable("service_unavailable", "Nobody knows.", {"id": item["id"]})
+
+
+Coalescer = functools.partial(Plain, unavailable=unavailable)
 
 
 class Quota:
@@ -94,6 +102,18 @@ class TestAdmit:
 
         assert quota.batches == [["1", "2"], ["3", "4"], ["5"]]
         assert [thread.wait()["id"] for thread in threads] == list("12345")
+
+    def test_rests_between_two_batches_if_it_is_to(self, quota):
+        coalescer = Coalescer(quota.send, max_in_flight=1, rest_seconds=1.0)
+        threads = ask(coalescer, "1") + ask(coalescer, "2")
+
+        quota.answer(0)
+        sent_at_once = list(quota.batches)
+        eventlet.sleep(1.1)
+        quota.answer(1)
+
+        assert (sent_at_once, quota.batches) == ([["1"]], [["1"], ["2"]])
+        assert [thread.wait()["id"] for thread in threads] == ["1", "2"]
 
     def test_gives_everyone_their_own_result(self, quota):
         coalescer = Coalescer(quota.send, max_in_flight=1)

@@ -3,7 +3,7 @@
 import flask
 import pytest
 
-from services.gateway.pages import account, billing, bots, consequences, secrets, shell
+from services.gateway.pages import account, billing, bots, consequences, leaving, secrets, shell
 from shared import context, errors
 from tests.gateway import examples
 
@@ -381,13 +381,42 @@ class TestAccount:
         for untrue in ("As it stands on invoices", "Where invoices and payment notices go", "for billing."):
             assert untrue not in page
 
-    def test_names_the_exact_subject_with_which_one_leaves(self, render):
-        page = render(
-            "account/leaving",
-            account={"email": "ada@example.com"},
-            address=examples.settings().support,
-            subject="account exclusion",
-        )
+    def test_names_the_exact_subject_with_which_one_leaves(self, site, render):
+        page = leaving_page(site, render)
 
         assert 'href="mailto:support@api.example.com?subject=account%20exclusion"' in page
         assert "people at support read it and delete by hand" in page
+
+
+def leaving_page(site, render, **shown):
+    with site.test_request_context("/account/leaving"):
+        form = leaving.Leave()
+    usual = {"account": {"email": "ada@example.com"}, "deletion": None, "subject": leaving.SUBJECT}
+    return render("account/leaving", form=form, address=examples.settings().support, **{**usual, **shown})
+
+
+ASKED = {"state": "requested", "expires_at": "2026-11-29T13:00:00Z", "erases_at": None}
+AGREED = {"state": "confirmed", "expires_at": "2026-11-29T13:00:00Z", "erases_at": "2026-12-02T12:00:00Z"}
+
+
+class TestLeaving:
+    def test_asks_for_the_password_and_says_what_goes(self, site, render):
+        page = leaving_page(site, render)
+
+        assert 'type="password"' in page
+        assert "its subscription, secrets, bots and usage go with your account" in page
+        assert "Keep my account" not in page
+
+    def test_says_that_a_mail_is_on_its_way_and_lets_one_ask_again(self, site, render):
+        page = leaving_page(site, render, deletion=ASKED)
+
+        assert "Nothing is deleted before" in page
+        assert 'type="password"' in page
+        assert "Keep my account" in page
+
+    def test_says_when_it_happens_and_offers_nothing_but_to_stay(self, site, render):
+        page = leaving_page(site, render, deletion=AGREED)
+
+        assert "will be deleted on 2 Dec 2026, 12:00 UTC" in page
+        assert 'type="password"' not in page
+        assert 'action="/account/leaving/withdraw"' in page

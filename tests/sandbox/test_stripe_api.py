@@ -7,6 +7,7 @@ import pytest
 import requests
 import stripe
 
+from sandbox.stripe import events
 from tests.sandbox import stripe_process
 from tests.sandbox.stripe_process import KEY
 
@@ -25,6 +26,11 @@ class TestKeys:
             client.v1.customers.list()
 
         assert refused.value.http_status == 401
+
+    def test_that_are_restricted_are_taken_too(self, sandbox):
+        client = stripe.StripeClient("rk_test_of_the_tests", base_addresses={"api": sandbox.address})
+
+        assert client.v1.customers.list().data == []
 
     def test_are_needed(self, sandbox):
         answer = requests.get(f"{sandbox.address}/v1/customers", timeout=10)
@@ -86,7 +92,24 @@ class TestErrors:
         assert answer.headers["Request-Id"] in answer.json()["error"]["request_log_url"]
 
 
+class TestTheVersionOfTheApi:
+    def test_is_the_one_that_the_sdk_is_made_for(self):
+        assert stripe.api_version == events.API_VERSION
+
+    def test_is_no_other(self, sandbox):
+        answer = post(sandbox, "/v1/customers", "", Stripe_Version="2020-08-27")
+
+        assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+        assert "Invalid Stripe API version: 2020-08-27" in answer.json()["error"]["message"]
+
+
 class TestIdempotency:
+    def test_has_keys_of_255_characters_at_most(self, sandbox):
+        longest = post(sandbox, "/v1/customers", "", Idempotency_Key="k" * 255)
+        longer = post(sandbox, "/v1/customers", "", Idempotency_Key="k" * 256)
+
+        assert (longest.status_code, longer.status_code) == (200, 400)
+
     def test_replays_the_first_answer_to_a_key(self, sandbox):
         first = post(sandbox, "/v1/customers", "email=a@example.com", Idempotency_Key="k1")
         second = post(sandbox, "/v1/customers", "email=a@example.com", Idempotency_Key="k1")
@@ -220,34 +243,6 @@ class TestFaults:
         assert answer.status_code == 400
 
 
-class TestLists:
-    def test_are_paged_newest_first(self, client):
-        made = [client.v1.customers.create({"name": str(number)}).id for number in range(5)]
-
-        first = client.v1.customers.list({"limit": 2})
-        rest = client.v1.customers.list({"limit": 10, "starting_after": first.data[-1].id})
-        before = client.v1.customers.list({"limit": 1, "ending_before": made[0]})
-
-        assert [each.id for each in first.data] == [made[4], made[3]]
-        assert (first.has_more, rest.has_more) == (True, False)
-        assert [each.id for each in rest.data] == [made[2], made[1], made[0]]
-        assert [each.id for each in before.data] == [made[1]]
-
-    def test_can_be_walked_by_the_sdk(self, client):
-        made = {client.v1.customers.create({}).id for _ in range(5)}
-
-        assert {each.id for each in client.v1.customers.list({"limit": 2}).auto_paging_iter()} == made
-
-    @pytest.mark.parametrize("limit", [0, 101])
-    def test_refuse_a_limit_out_of_bounds(self, client, limit):
-        with pytest.raises(stripe.InvalidRequestError):
-            client.v1.customers.list({"limit": limit})
-
-    def test_refuse_a_cursor_that_is_not_in_the_list(self, client):
-        with pytest.raises(stripe.InvalidRequestError, match="No such"):
-            client.v1.customers.list({"starting_after": "cus_nobody"})
-
-
 class TestPrices:
     def test_come_from_the_catalogue(self, client):
         prices = client.v1.prices.list(
@@ -285,6 +280,12 @@ class TestPrices:
         with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: unit_amount"):
             client.v1.prices.update("price_growth", {"unit_amount": 100})
 
+    def test_are_not_archived_while_they_are_their_products_default(self, client):
+        client.v1.products.update("prod_starter", {"default_price": "price_starter"})
+
+        with pytest.raises(stripe.InvalidRequestError, match="default price"):
+            client.v1.prices.update("price_starter", {"active": False})
+
     def test_do_not_share_a_lookup_key(self, client):
         with pytest.raises(stripe.InvalidRequestError):
             client.v1.prices.update("price_growth", {"lookup_key": "starter_monthly"})
@@ -297,23 +298,23 @@ class TestPrices:
             client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
 
 
-class TestExpand:
-    def test_follows_several_steps(self, sandbox, client):
-        subscription = sandbox.subscribe()
-
-        found = client.v1.subscriptions.retrieve(
-            subscription.id, {"expand": ["latest_invoice.payments.data.payment.payment_intent", "customer"]}
-        )
-
-        payment = found.latest_invoice.payments.data[0].payment
-        assert payment.payment_intent.status == "succeeded"
-        assert found.customer.email == "ada@example.com"
-
-    def test_refuses_what_is_no_field(self, client):
+class TestThePortalsConfigurations:
+    def test_that_are_inactive_open_no_portal(self, client):
         customer = client.v1.customers.create({})
+        features = {"invoice_history": {"enabled": True}}
+        made = client.v1.billing_portal.configurations.create({"features": features})
+        client.v1.billing_portal.configurations.update(made.id, {"active": False})
 
-        with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
-            client.v1.customers.retrieve(customer.id, {"expand": ["friends"]})
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.billing_portal.sessions.create({"customer": customer.id, "configuration": made.id})
+
+        assert refused.value.param == "configuration"
+
+    def test_keep_the_default_one_active(self, client):
+        (default,) = client.v1.billing_portal.configurations.list({"is_default": True}).data
+
+        with pytest.raises(stripe.InvalidRequestError):
+            client.v1.billing_portal.configurations.update(default.id, {"active": False})
 
 
 class TestCustomers:
@@ -420,6 +421,25 @@ class TestRefunds:
         assert client.v1.charges.retrieve(charge.id).refunded is True
         told = client.v1.events.list({"type": "charge.refunded"})
         assert [event.data.object["amount_refunded"] for event in told.data] == [1900, 400]
+
+    @pytest.mark.parametrize("ends", [None, "lost"])
+    def test_refuse_what_the_bank_has_taken_back(self, sandbox, client, ends):
+        charge = client.v1.charges.list({"customer": str(sandbox.subscribe().customer)}).data[0]
+        dispute = sandbox.knob("disputes", {"charge": charge.id})
+        if ends:
+            sandbox.knob("disputes/close", {"dispute": dispute["id"], "status": ends})
+
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.refunds.create({"payment_intent": str(charge.payment_intent)})
+
+        assert (refused.value.http_status, refused.value.code) == (400, "charge_disputed")
+
+    def test_give_back_what_was_disputed_in_vain(self, sandbox, client):
+        charge = client.v1.charges.list({"customer": str(sandbox.subscribe().customer)}).data[0]
+        dispute = sandbox.knob("disputes", {"charge": charge.id})
+        sandbox.knob("disputes/close", {"dispute": dispute["id"], "status": "won"})
+
+        assert client.v1.refunds.create({"charge": charge.id}).amount == 1900
 
     def test_refuse_more_than_is_left(self, sandbox, client):
         subscription = sandbox.subscribe()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe import deliveries, errors, parameters, proration, webhooks
-from sandbox.stripe.parameters import Required
+from sandbox.stripe.parameters import Required, Unset
 from tests.sandbox.stripe_process import unix
 
 pytestmark = pytest.mark.pure
@@ -18,7 +18,8 @@ SHAPE = {
     "customer": Required(str),
     "items": [{"price": str, "quantity": parameters.QUANTITY}],
     "paid": bool,
-    "mode": ("one", "two"),
+    "mode": Unset(("one", "two")),
+    "name": str,
     "metadata": parameters.METADATA,
     "created": parameters.MOMENTS,
     "expand": [str],
@@ -89,7 +90,7 @@ class TestCheck:
 
         assert parameters.check(parameters.decode(form), SHAPE)["expand"] == [str(i) for i in range(12)]
 
-    def test_reads_an_empty_value_as_unset(self):
+    def test_reads_an_empty_value_as_unset_where_that_may_be(self):
         assert parameters.check(parameters.decode("customer=c&mode="), SHAPE)["mode"] is None
 
     @pytest.mark.parametrize(
@@ -104,6 +105,8 @@ class TestCheck:
             ("customer=c&created=soon", "created", "parameter_invalid_integer"),
             ("customer=c&paid=yes", "paid", None),
             ("customer=c&mode=three", "mode", None),
+            ("customer=c&name=", "name", "parameter_invalid_empty"),
+            ("customer=c&paid=", "paid", "parameter_invalid_empty"),
             ("customer=c&items=1", "items", None),
             ("customer=c&items[first][price]=p", "items", None),
             ("customer[id]=c", "customer", None),

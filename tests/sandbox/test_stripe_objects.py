@@ -121,19 +121,31 @@ class TestDifferences:
 
         found = differences({"id": 5, "balance": True}, example, stripe.Customer, "customer")
 
-        assert sorted(found) == [
+        assert set(found) == {
             "customer.balance: bool, not int",
             "customer.id: int, not str",
             "customer.livemode is missing",
-        ]
+            "customer.created is missing, newer than the example",
+            "customer.object is missing, newer than the example",
+        }
 
     def test_sees_a_null_that_the_sdk_does_not_allow(self):
-        assert list(differences({"id": None}, {"id": "cus_1"}, stripe.Customer, "customer")) == ["customer.id: null"]
+        assert "customer.id: null" in differences({"id": None}, {"id": "cus_1"}, stripe.Customer, "customer")
+
+    def test_sees_what_lies_where_the_example_has_nothing(self):
+        value = {"expires_at": None, "colour": "red", "subscription_items": [{"id": 1}]}
+
+        found = differences(value, None, stripe.Subscription.PendingUpdate, "pending_update")
+
+        assert "pending_update.expires_at: null" in found
+        assert "pending_update.colour is unknown" in found
+        assert "pending_update.subscription_items[].id: int, not <class 'str'>" in found
+        assert "pending_update.subscription_items[].price is missing" in found
 
     def test_sees_a_key_that_the_sdk_does_not_know(self):
         found = differences({"id": "in_1", "charge": "ch_1"}, {"id": "in_1"}, stripe.Invoice, "invoice")
 
-        assert list(found) == ["invoice.charge is unknown"]
+        assert "invoice.charge is unknown" in found
 
 
 def differences(value: Any, example: Any, annotation: Any, path: str) -> list[str]:
@@ -159,6 +171,11 @@ def by_key(value: dict[str, Any], example: dict[str, Any], annotation: Any, path
     ]
     if known:
         found += [f"{path}.{key} is unknown" for key in value if key not in example and key not in known]
+        found += [
+            f"{path}.{key} is missing, newer than the example"
+            for key in known
+            if key not in value and key not in example and not allows_none(known[key])
+        ]
     for key in value.keys() & example.keys():
         found += differences(value[key], example[key], known.get(key), f"{path}.{key}")
     return found
@@ -168,9 +185,29 @@ def by_annotation(value: Any, annotation: Any, path: str) -> list[str]:
     """The example shows nothing, so the SDK's type decides."""
     choices = alternatives(annotation)
     json_types = {json_type(each) for each in choices}
-    if annotation is None or type(value) in json_types:
+    if annotation is None:
         return []
-    return [f"{path}: {type(value).__name__}, not {annotation}"]
+    if type(value) not in json_types:
+        return [f"{path}: {type(value).__name__}, not {annotation}"]
+    if isinstance(value, list):
+        inner = element_of(annotation)
+        return [each for item in value for each in by_annotation(item, inner, f"{path}[]")]
+    return by_fields(value, annotation, path) if isinstance(value, dict) else []
+
+
+def by_fields(value: dict[str, Any], annotation: Any, path: str) -> list[str]:
+    """Every field that the SDK knows and does not call optional must be there, and no other."""
+    known = fields_of(CLASSES.get(value.get("object", ""), annotation))
+    if not known:
+        return []
+    found = [f"{path}.{name} is unknown" for name in value if name not in known]
+    found += [f"{path}.{name} is missing" for name in known if name not in value and not allows_none(known[name])]
+    for name in value.keys() & known.keys():
+        if value[name] is not None:
+            found += by_annotation(value[name], known[name], f"{path}.{name}")
+        elif not allows_none(known[name]):
+            found.append(f"{path}.{name}: null")
+    return found
 
 
 def json_type(annotation: Any) -> type:
@@ -212,5 +249,5 @@ def fields_of(annotation: Any) -> dict[str, Any]:
         if origin is stripe.ListObject:
             return {"object": str, "data": list[typing.get_args(each)[0]], "has_more": bool, "url": str}
         if origin is None and isinstance(each, type) and issubclass(each, stripe.StripeObject):
-            return dict(each.__annotations__)
+            return {name: known for name, known in each.__annotations__.items() if name != "OBJECT_NAME"}
     return {}

@@ -46,6 +46,16 @@ class TestCheckout:
         fields = set(re.findall(r'<input id="(\w+)"', page))
         assert fields == set(re.findall(r'<label for="(\w+)"', page)) == {"email", "number", "expiry", "cvc"}
 
+    def test_takes_nothing_from_a_customer_who_is_deleted(self, client):
+        customer = client.v1.customers.create({"email": "ada@example.com"})
+        session = checkout(client, customer=customer.id)
+        client.v1.customers.delete(customer.id)
+
+        answer = submit(session.url, number="4242 4242 4242 4242")
+
+        assert (answer.status_code, "No such customer" in answer.text) == (400, True)
+        assert client.v1.charges.list({"customer": customer.id}).data == []
+
     def test_starts_the_subscription_and_goes_back(self, client):
         customer = client.v1.customers.create({"email": "ada@example.com"})
         session = checkout(client, customer=customer.id)

@@ -40,11 +40,29 @@ class TestStart:
         sandbox.use_card(customer.id, "pm_card_chargeCustomerFail")
 
         with pytest.raises(stripe.CardError):
-            client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_starter"}]})
+            client.v1.subscriptions.create(
+                {
+                    "customer": customer.id,
+                    "items": [{"price": "price_starter"}],
+                    "payment_behavior": "error_if_incomplete",
+                }
+            )
 
         assert client.v1.subscriptions.list({"status": "all"}).data == []
         assert client.v1.invoices.list().data == []
         assert "invoice.created" not in kinds(client)
+
+    def test_is_told_as_incomplete_and_then_as_active(self, sandbox, client):
+        subscription = sandbox.subscribe()
+
+        told = [event for event in client.v1.events.list().data if event.type.startswith("customer.subscription.")]
+
+        assert [(event.type, event.data.object["status"]) for event in reversed(told)] == [
+            ("customer.subscription.created", "incomplete"),
+            ("customer.subscription.updated", "active"),
+        ]
+        assert told[0].data.to_dict()["previous_attributes"] == {"status": "incomplete"}
+        assert subscription.status == "active"
 
 
 class TestUpgrade:
@@ -59,6 +77,20 @@ class TestUpgrade:
         assert (invoice.amount_paid, invoice.billing_reason) == (2000, "subscription_update")
         assert price_of(after) == "price_growth"
         assert period_of(after) == period_of(subscription)
+
+    @pytest.mark.parametrize("moment, cents", [("2026-04-30T12:00:00Z", 50), ("2026-04-30T12:20:00Z", 0)])
+    def test_of_less_than_can_be_charged_is_put_on_the_next_invoice(self, sandbox, client, moment, cents):
+        subscription = sandbox.subscribe()
+        sandbox.set_clock(moment)
+
+        after = change(client, subscription, "price_growth", payment_behavior="pending_if_incomplete")
+
+        invoice = client.v1.invoices.retrieve(str(after.latest_invoice))
+        assert (invoice.status, invoice.amount_due, price_of(after)) == ("paid", cents, "price_growth")
+        assert invoice.ending_balance == invoice.total - cents
+        sandbox.set_clock("2026-05-01T00:00:00Z")
+        renewal = client.v1.invoices.list({"subscription": subscription.id}).data[0]
+        assert renewal.amount_paid == 4900 + invoice.total - cents
 
     def test_takes_the_proration_date_of_the_preview(self, sandbox, client):
         subscription = sandbox.subscribe()
@@ -81,7 +113,7 @@ class TestUpgrade:
         "card,code",
         [
             ("pm_card_chargeCustomerFail", "card_declined"),
-            ("pm_card_authenticationRequired", "authentication_required"),
+            ("pm_card_authenticationRequired", "subscription_payment_intent_requires_action"),
         ],
     )
     def test_changes_nothing_when_the_card_fails(self, sandbox, client, card, code):
@@ -328,17 +360,28 @@ class TestTime:
         assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
         assert client.v1.customers.retrieve(str(subscription.customer)).delinquent is False
 
-    def test_keeps_an_unpaid_one_until_its_open_invoice_is_paid(self, sandbox, client):
+    def test_keeps_an_unpaid_one_until_its_last_invoice_is_paid(self, sandbox, client):
         subscription = sandbox.subscribe(card="pm_card_chargeCustomerFail")
         sandbox.set_clock("2026-06-10T00:00:00Z")
-        unpaid = client.v1.subscriptions.retrieve(subscription.id)
-        statuses = [each.status for each in client.v1.invoices.list({"subscription": subscription.id}).data]
-        opened = client.v1.invoices.list({"subscription": subscription.id, "status": "open"}).data[0]
+        found = client.v1.invoices.list({"subscription": subscription.id}).data
 
-        client.v1.invoices.pay(opened.id, {"payment_method": "pm_card_visa"})
+        client.v1.invoices.pay(str(found[1].id), {"payment_method": "pm_card_visa"})
+        after_the_older = client.v1.subscriptions.retrieve(subscription.id).status
+        client.v1.invoices.pay(str(found[0].id), {"payment_method": "pm_card_visa"})
 
-        assert (unpaid.status, statuses) == ("unpaid", ["draft", "open", "paid"])
+        assert [each.status for each in found] == ["draft", "open", "paid"]
+        assert after_the_older == "unpaid"
         assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+    def test_makes_it_active_again_by_its_newest_invoice_though_an_older_one_is_open(self, sandbox, client):
+        subscription = sandbox.subscribe(card="pm_card_chargeCustomerFail")
+        sandbox.set_clock("2026-05-01T00:00:00Z")
+        change(client, subscription, "price_growth")  # billed at once, and not paid either
+        older, newer = reversed(client.v1.invoices.list({"status": "open"}).data)
+        client.v1.invoices.pay(newer.id, {"payment_method": "pm_card_visa"})
+
+        assert client.v1.subscriptions.retrieve(subscription.id).status == "active"
+        assert client.v1.invoices.retrieve(older.id).status == "open"
 
 
 class TestPay:

@@ -196,7 +196,8 @@ class TestKnobs:
         dispute = sandbox.knob("disputes", {"charge": charge.id})
 
         assert client.v1.disputes.retrieve(dispute["id"]).status == "needs_response"
-        assert client.v1.events.list().data[0].type == "charge.dispute.created"
+        told = [event.type for event in client.v1.events.list({"limit": 2}).data]
+        assert told == ["charge.dispute.funds_withdrawn", "charge.dispute.created"]
 
     def test_refuse_what_they_do_not_know(self, sandbox):
         for body in ({"colour": 1}, {"duplicate": "many"}, []):
@@ -217,6 +218,27 @@ class TestEvents:
 
         assert [event.data.object["id"] for event in found.data] == [customer.id]
         assert len(several.data) == 3
+
+    def test_are_forgotten_after_thirty_days(self, sandbox, client):
+        client.v1.customers.create({"name": "Ada"})
+        (event,) = client.v1.events.list().data
+        sandbox.set_clock("2026-05-01T00:00:00Z")
+        last_day = client.v1.events.list().data
+        sandbox.set_clock("2026-05-01T00:00:01Z")
+
+        assert (len(last_day), client.v1.events.list().data) == (1, [])
+        with pytest.raises(stripe.InvalidRequestError, match="No such event"):
+            client.v1.events.retrieve(event.id)
+        with pytest.raises(stripe.InvalidRequestError, match="No such"):
+            client.v1.events.list({"starting_after": event.id})
+
+    def test_say_of_what_is_new_that_it_was_null(self, sandbox, client):
+        customer = client.v1.customers.create({"metadata": {"old": "1"}})
+        client.v1.customers.update(customer.id, {"metadata": {"new": "2", "old": ""}})
+
+        told = client.v1.events.list({"type": "customer.updated"}).data[0]
+
+        assert told.data.to_dict()["previous_attributes"] == {"metadata": {"old": "1", "new": None}}
 
 
 class TestKill:

@@ -186,11 +186,11 @@ class Running:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def sign_up(self) -> "Org":
+    def sign_up(self, *, email: str = "", name: str = "Ada", org_name: str = "Engines") -> "Org":
         """A new org on Free, with an owner who is signed in, a bot, and a secret."""
-        email = f"owner-{next(self._numbers)}-{time.time_ns()}@example.com"
-        person = {"name": "Ada", "email": email, "password": PASSWORD}
-        self._patiently("/v1/accounts", {**person, "org_name": "Engines"})
+        email = email or f"owner-{next(self._numbers)}-{time.time_ns()}@example.com"
+        person = {"name": name, "email": email, "password": PASSWORD}
+        self._patiently("/v1/accounts", {**person, "org_name": org_name})
         token = eventually(lambda: client.mailed_token(self.mail_folder, to=email), "no mail came")
         confirmed = self._patiently("/v1/email-confirmations", {"token": token}).json()
         session = self._patiently("/v1/sessions", {"email": email, "password": PASSWORD}).json()

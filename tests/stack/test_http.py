@@ -79,6 +79,7 @@ POSTS = {
         body={"email": "{email}", "password": PASSWORD}, status=201, repeated="session_already_created"
     ),
     "POST /v1/password-resets": Post(body={"email": "{email}"}, other={"email": "eve@example.com"}, status=202),
+    "POST /v1/account/deletion": Post(body={"password": PASSWORD}, status=202),
     "POST /v1/bots": Post(body={"name": "Ada"}, other={"name": "Eve"}, status=201),
     "POST /v1/bots/{bot_id}/pause": Post(prepare=resume),
     "POST /v1/bots/{bot_id}/resume": Post(prepare=pause),
@@ -88,10 +89,11 @@ POSTS = {
     "POST /v1/messages": Post(body={"bot_id": "{bot_id}"}, other={"bot_id": "bot_another"}, status=201),
     "POST /v1/billing-portal": Post(),
 }
-# A token opens an account once, or undoes a change (`accounts/test_changing.py`); a preview changes nothing; Stripe's
-# events have ids (`test_webhooks`).
+# A token opens an account once, or undoes a change (`accounts/test_changing.py`); links of a deletion are in
+# `test_leaving`; a preview changes nothing; Stripe's events have ids (`test_webhooks`).
 ELSEWHERE = {
     *("POST /v1/email-confirmations", "POST /v1/email-undos"),
+    *("POST /v1/deletion-confirmations", "POST /v1/deletion-withdrawals"),
     *("POST /v1/subscription/preview", "POST /v1/stripe/webhook"),
 }
 

@@ -1,7 +1,7 @@
 """The month turns at midnight of the first, UTC, by the test clock that all processes share."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -75,3 +75,30 @@ class TestAnOrgAtItsLimit:
         eventually(lambda: org.stack.events("quota", "quota.BotsRestarted", org.id), "nobody turned the month")
         assert org.bots() == [("Charles", "running")]
         assert org.send("msg_first").json()["used"] == 1
+
+
+class TestTheTurnOfTheYear:
+    """The quota's month is the calendar's, in UTC; the paid period begins on whatever day somebody paid."""
+
+    def test_counts_messages_anew_and_lets_the_paid_period_be(self, stack: Running) -> None:
+        new_year = datetime(stack.clock.now().year + 1, 1, 1, tzinfo=UTC)
+        stack.clock.set(frozen_at=new_year - timedelta(hours=1))
+        try:
+            org = stack.sign_up()
+            org.subscribe("starter", limit=2000)
+            org.send("msg_before")
+            org.stack.clock.set(frozen_at=new_year - timedelta(seconds=1))
+            last_second = (org.usage()["used"], org.usage()["resets_at"])
+            before = org.subscription()
+
+            stack.clock.set(frozen_at=new_year)
+
+            assert last_second == (1, clock.rfc3339(new_year))
+            assert org.usage()["used"] == 0
+            first = org.send("msg_first").json()
+            assert (first["period"], first["used"]) == (f"{new_year:%Y-%m}", 1)
+            after = org.subscription()
+            assert [after[name] for name in ("plan", "version", "period")] == ["starter", 2, before["period"]]
+            assert before["period"]["ends_at"] == clock.rfc3339(new_year + timedelta(days=31, hours=-1))
+        finally:
+            stack.clock.set()

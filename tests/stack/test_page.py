@@ -13,6 +13,7 @@ from tests.stack import browser as browsing
 from tests.stack.browser import Visitor
 from tests.stack.stacks import GOOD_CARD, PASSWORD, Org, Running, eventually
 from tests.stack.surfer import Surfer
+from tests.stack.test_webhooks import sdk
 
 EMAIL = "grace@example.com"
 FAILING_CARD = "4000000000000341"  # it is taken, and fails when it is charged
@@ -411,3 +412,17 @@ class TestForms:
         assert "The card was declined" in declined.text
         assert "Go on to the payment" in declined.text
         assert org.subscription()["plan"] == "starter"
+
+    def test_say_that_a_plan_cannot_be_bought_whose_price_is_archived(self, stack: Running) -> None:
+        org = stack.sign_up()
+        prices = sdk(stack).v1.prices
+        (price,) = prices.list({"lookup_keys": ["chatness_growth_monthly"]}).data
+        prices.update(price.id, {"active": False})
+        try:
+            answer = org.owner.ask("POST", "/v1/subscription/preview", {"plan": "growth"})
+            page = Surfer(org).see("/billing/change?plan=growth")
+        finally:
+            prices.update(price.id, {"active": True})
+
+        assert (answer.status_code, answer.json()["code"]) == (409, "stripe_refused")
+        assert (page.status_code, "Growth cannot be bought at the moment" in page.text) == (409, True)

@@ -11,8 +11,7 @@ import pytest
 from ops import client
 from sandbox import ports
 from services.accounts.events import OrgErased
-from services.quota import erasing
-from shared import store
+from shared import erasures, store
 from tests.quota.erasures import ORGS
 from tests.stack import figures
 from tests.stack.listeners import Listener
@@ -186,7 +185,7 @@ class TestAnErasedOrg:
             store.append(session, head, ORGS, [OrgErased(org_id=org.id)])
 
         done = "SELECT 1 FROM log WHERE stream = :stream"
-        stream = erasing.erasure_stream(org.id)
+        stream = erasures.stream(org.id)
         eventually(lambda: stack.rows("quota", done, stream=stream), "quota has not told that the org is erased")
         looked = [org.owner.ask("GET", path) for path in ("/v1/usage", "/v1/usage/statement", "/v1/credits")]
         assert [(answer.status_code, answer.json()["code"]) for answer in looked] == [(404, "erased")] * 3

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "accounts_0004"
-down_revision = "accounts_0002"
+down_revision = "accounts_0003"
 branch_labels = None
 depends_on = None
 

@@ -1,4 +1,4 @@
-"""Your Account: General, Org, Billing, API, and how to leave."""
+"""Your Account: General, Org, Billing, API. How to leave is in `leaving`."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from shared import context
 
 pages = views.Pages("pages_account", __name__)
 
-SUBJECT = "account exclusion"  # what the mail that asks for the deletion is called, word for word
 MOST_MEMBERS = 100
 
 
@@ -95,13 +94,3 @@ def billing() -> str:
 @pages.view("/account/api", permission="account:manage")
 def api() -> str:
     return flask.render_template("pages/account/api.html", scopes=words.SCOPES)
-
-
-@pages.view("/account/leaving", permission="account:manage")
-def leaving() -> str:
-    return flask.render_template(
-        "pages/account/leaving.html",
-        account=g.services.accounts.get_account(),
-        address=flask.current_app.config["SETTINGS"].support,
-        subject=SUBJECT,
-    )

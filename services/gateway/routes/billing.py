@@ -8,7 +8,7 @@ import eventlet
 import flask
 from marshmallow import Schema
 
-from services.gateway import pagination, problems, routing
+from services.gateway import pagination, problems, routing, webhooks
 from services.gateway.routes import billing_schemas
 from shared import errors
 
@@ -147,7 +147,7 @@ def preview_change(body: dict[str, Any]) -> Any:
     permission="billing:manage",
     query=pagination.PageQuery,
     answers={200: pagination.page_of(billing_schemas.Invoice)},
-    refusals={"stripe_unavailable": 503},
+    refusals={"stripe_refused": 409, "stripe_unavailable": 503},
     seconds=REQUEST_SECONDS,
 )
 def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def list_invoices(query: dict[str, Any]) -> dict[str, Any]:
     "/v1/billing-portal",
     permission="billing:manage",
     answers={200: billing_schemas.Url},
-    refusals={"no_customer": 409, "stripe_unavailable": 503},
+    refusals={"no_customer": 409, "stripe_refused": 409, "stripe_unavailable": 503},
     seconds=REQUEST_SECONDS,
 )
 def open_portal() -> Any:
@@ -178,12 +178,14 @@ def open_portal() -> Any:
     answers={200: Schema},
     refusals={"invalid_webhook": 400, "body_too_large": 413},
     body_bytes=WEBHOOK_BYTES,
+    seconds=webhooks.SECONDS,
 )
 def receive_webhook() -> dict[str, Any]:
     """For Stripe. The signature is checked on the raw body; what it is about is fetched from Stripe afterwards."""
     signature = flask.request.headers.get("Stripe-Signature", "")
     payload = base64.b64encode(routing.read_body()).decode()
-    flask.g.services.billing.receive_webhook(payload=payload, signature=signature)
+    item = {"payload": payload, "signature": signature}
+    flask.g.services.webhooks.admit(item, deadline=routing.deadline())
     return {}
 
 

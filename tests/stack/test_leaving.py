@@ -1,0 +1,294 @@
+"""Somebody leaves, the whole way: by the doors, through every service and Stripe, whatever kills the workers."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import make_url
+
+from ops import client, processes
+from sandbox import mail
+from tests import databases
+from tests.infrastructure import NewDatabase
+from tests.stack import browser
+from tests.stack.stacks import PASSWORD, Org, Running, eventually, standing, temporary_directory
+
+KILLED_AT = (
+    *("erasure.begun", "outbox.sequenced", "relay.published", "inbox.applied", "inbox.committed"),
+    *("job.claimed", "erasure.step", "erasure.step:3", "job.effected"),
+)
+GONE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def at_once(new_database: NewDatabase, new_vhost: Callable[[], str]) -> Iterator[Running]:
+    """A stack without a cooling-off time; its worker is started by the tests."""
+    urls = {f"{name.upper()}_DATABASE_URL": new_database() for name in processes.SERVICES}
+    with temporary_directory() as directory, standing(directory, urls={**urls, "AMQP_URI": new_vhost()}) as running:
+        running.add_composed("mail", "stripe", "services", "gateway", ACCOUNTS_COOLING_OFF_HOURS="0")
+        running.add_composed("worker")
+        running.await_ready()
+        yield running
+
+
+def canary_org(stack: Running) -> tuple[Org, tuple[str, ...]]:
+    """On a paid plan, with texts everywhere that a person may write one; and these texts."""
+    mark = f"canary{time.time_ns()}"
+    email = f"{mark}@example.com"
+    org = stack.sign_up(email=email, name=f"{mark} Lovelace", org_name=f"{mark} Engines")
+    assert org.owner.ask("PATCH", "/v1/org", {"address": f"1 {mark} Street", "billing_email": email}).ok
+    assert org.owner.ask("POST", "/v1/bots", {"name": f"{mark} bot"}).status_code in (201, 409)
+    named = {"name": f"{mark} secret", "scopes": ["usage:read"]}
+    assert org.owner.ask("POST", "/v1/secrets", named, headers={"Idempotency-Key": f"{mark}-key"}).status_code == 201
+    org.subscribe("starter", limit=2000)
+    assert org.send(f"{mark}-message").status_code == 201
+    return org, (mark, email)
+
+
+def leave(org: Org) -> None:
+    """Ask with the password, and press the button behind the mailed link."""
+    asked = org.owner.ask("POST", "/v1/account/deletion", {"password": PASSWORD})
+    assert (asked.status_code, asked.json()["state"]) == (202, "requested")
+    token = eventually(lambda: deletion_token(org, "confirm-deletion"), "no mail came")
+    confirmed = org.stack.api.ask("POST", "/v1/deletion-confirmations", {"token": token})
+    assert (confirmed.status_code, confirmed.json()["state"]) == (200, "confirmed"), confirmed.text
+
+
+def deletion_token(org: Org, page: str) -> str | None:
+    letters = [one for one in mail.read(org.stack.mail_folder) if f"/{page}?token=" in one["text"]]
+    return client.token_in(letters, to=org.email)
+
+
+def let_the_time_pass(org: Org) -> None:
+    """The clock is everybody's, so the end of the cooling-off time comes to us."""
+    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    ended = "UPDATE deletions SET erases_at = '2026-01-01Z' WHERE account_id = :id RETURNING 1"
+    assert org.stack.rows("accounts", ended, id=account_id)
+
+
+def is_erased(stack: Running, account_id: str) -> bool:
+    told = "SELECT 1 FROM log JOIN events USING (stream, version) WHERE stream = :stream AND name = :name"
+    return bool(stack.rows("accounts", told, stream=f"account-{account_id}", name="accounts.AccountErased"))
+
+
+def dump(stack: Running, service: str) -> str:
+    """The whole database as text; bytes stand in it in hexadecimal."""
+    url = make_url(stack.environment[f"{service.upper()}_DATABASE_URL"]).set(drivername="postgresql")
+    program = shutil.which("pg_dump")
+    if program is None:
+        return databases.everything_in(stack.database(service))
+    command = [program, "--inserts", "--dbname", url.render_as_string(hide_password=False)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def found_in(text: str, canaries: tuple[str, ...]) -> list[str]:
+    return [one for one in canaries if one in text or one.encode().hex() in text]
+
+
+def stripes(stack: Running, org: Org) -> tuple[list[str], list[bool]]:
+    """The states of the org's subscriptions there, and whether its customers are deleted."""
+    customers = "SELECT data FROM events WHERE name = 'billing.CustomerLinked' AND stream = :stream"
+    rows = stack.rows("billing", customers, stream=f"subscription-{org.id}")
+    ids = [bytes(row.data).decode().partition("cus_")[2].partition('"')[0] for row in rows]
+    everything: dict[str, list[Any]] = stack.stripe("state")
+    ours = [one for one in everything["subscription"] if one["customer"].removeprefix("cus_") in ids]
+    gone = [one.get("deleted", False) for one in everything["customer"] if one["id"].removeprefix("cus_") in ids]
+    return [one["status"] for one in ours], gone
+
+
+def test_nothing_is_left_of_who_has_left(stack: Running) -> None:
+    org, canaries = canary_org(stack)
+    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    held = [service for service in processes.SERVICES if found_in(dump(stack, service), canaries)]
+    assert held == ["accounts", "secrets", "quota"]
+
+    leave(org)
+    eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
+    let_the_time_pass(org)
+    eventually(lambda: is_erased(stack, account_id), "the account was not erased", seconds=GONE_SECONDS)
+
+    assert org.owner.ask("GET", "/v1/account").status_code == 401
+    assert org.program.ask("GET", "/v1/usage").status_code == 401
+    assert stack.api.ask("POST", "/v1/sessions", {"email": org.email, "password": PASSWORD}).status_code == 401
+    assert stripes(stack, org) == (["canceled"], [True])
+    eventually(lambda: "Your account is deleted" in subjects(stack, org.email), "no last mail came")
+    stack.rows("accounts", "DELETE FROM commands WHERE actor = 'anyone::' RETURNING 1")  # a day later they are pruned
+    eventually(lambda: not_held(stack, canaries), "somebody still has something")
+    logs = "".join(path.read_text() for path in (stack.directory / "logs").glob("*.log") if path.stem != "mail")
+    assert found_in(logs, canaries) == []
+    verified = stack.run("events", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+    assert founded_again(stack, org.email) != org.id
+
+
+def founded_again(stack: Running, email: str) -> str:
+    """The org of whoever signs up with the address that is free again."""
+    letters = len(subjects(stack, email))
+    wanted = {"name": "Grace", "email": email, "password": PASSWORD}
+    assert stack.api.ask("POST", "/v1/accounts", wanted).status_code == 202
+    eventually(lambda: len(subjects(stack, email)) > letters, "no mail came")
+    token = client.mailed_token(stack.mail_folder, to=email)
+    opened = stack.api.ask("POST", "/v1/email-confirmations", {"token": token})
+    assert opened.status_code == 200, opened.text
+    return str(opened.json()["org"]["id"])
+
+
+def subjects(stack: Running, email: str) -> list[str]:
+    return [one["subject"] for one in mail.read(stack.mail_folder) if one["to"] == email]
+
+
+def not_held(stack: Running, canaries: tuple[str, ...]) -> bool:
+    return not any(found_in(dump(stack, service), canaries) for service in processes.SERVICES)
+
+
+def test_a_worker_that_is_killed_again_and_again_erases_all_the_same(at_once: Running) -> None:
+    org, canaries = canary_org(at_once)
+    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    worker = at_once.processes["worker"]
+    worker.kill()
+    token = confirm_without_a_worker(org)
+
+    for number, place in enumerate(KILLED_AT):
+        worker.environment["CHATNESS_FAIL_AT"] = place
+        worker.start()
+        eventually(lambda: not worker.lives, f"{place} was not reached", seconds=GONE_SECONDS)
+        at_once.clock.set(offset_seconds=200.0 * (number + 1))  # leases of jobs have run out
+        at_once.rows("billing", "UPDATE customers SET lease_until = to_timestamp(0) RETURNING 1")
+        for (
+            service
+        ) in processes.SERVICES:  # an event that is there at three deaths is parked, and it kills nobody here
+            at_once.rows(service, "UPDATE inbox SET attempts = 0 RETURNING 1")
+    del worker.environment["CHATNESS_FAIL_AT"]
+    worker.restart()
+
+    eventually(lambda: is_erased(at_once, account_id), "the account was not erased", seconds=GONE_SECONDS)
+    assert stripes(at_once, org) == (["canceled"], [True])
+    late = at_once.api.ask("POST", "/v1/deletion-confirmations", {"token": token})
+    assert (late.status_code, late.json()["code"]) == (422, "invalid_token")
+    told = "SELECT name FROM events WHERE name LIKE '%Erased' OR name LIKE '%ErasureDone'"
+    names = sorted(row.name for service in processes.SERVICES for row in at_once.rows(service, told))
+    assert names == [
+        "accounts.AccountErased",
+        "accounts.OrgErased",
+        "billing.ErasureDone",
+        "billing.SubscriptionErased",
+        "quota.ErasureDone",
+        "secrets.ErasureDone",
+        *["secrets.SecretErased"] * 2,
+    ]
+    at_once.rows("accounts", "DELETE FROM commands WHERE actor = 'anyone::' RETURNING 1")
+    eventually(lambda: not_held(at_once, canaries), "somebody still has something")
+
+
+def test_what_the_register_names_is_gone_when_the_doors_open(at_once: Running) -> None:
+    org, _canaries = canary_org(at_once)
+    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    names = ("services", "worker")
+    for name in names:
+        at_once.processes[name].stop()
+    register = at_once.directory / "erased.jsonl"
+    register.write_text(
+        "".join(f'{{"id": "{id}", "erased_at": "2026-11-29T00:00:00Z"}}\n' for id in (account_id, org.id))
+    )
+
+    for name in names:
+        at_once.processes[name].environment["CHATNESS_ERASED_REGISTER"] = str(register)
+        at_once.processes[name].restart()
+
+    assert org.owner.ask("GET", "/v1/account").status_code == 401
+    eventually(lambda: stripes(at_once, org) == (["canceled"], [True]), "it is still paid for")
+    other = at_once.sign_up()
+    leave(other)
+    eventually(lambda: other.id in register.read_text(), "it was not written down")
+
+
+def confirm_without_a_worker(org: Org) -> str:
+    """The mail waits in its job."""
+    assert org.owner.ask("POST", "/v1/account/deletion", {"password": PASSWORD}).status_code == 202
+    waiting = "SELECT payload->>'text' AS text FROM jobs WHERE state = 'waiting' AND kind = 'accounts.mail'"
+    [row] = org.stack.rows("accounts", waiting)
+    token = client.token_in([{"to": org.email, "text": row.text}], to=org.email)
+    assert token
+    confirmed = org.stack.api.ask("POST", "/v1/deletion-confirmations", {"token": token})
+    assert confirmed.status_code == 200, confirmed.text
+    return token
+
+
+def test_a_person_leaves_by_the_page_and_stays_after_all(stack: Running) -> None:
+    org = stack.sign_up()
+    with browser.browser() as chromium:
+        visitor = browser.Visitor(chromium, stack.url)
+        visitor.go("/account/leaving")
+        visitor.fill(email=org.email, password=PASSWORD)
+        visitor.press("Sign in")
+        visitor.look("leaving")
+        visitor.fill(password="not the password at all")
+        visitor.press("Delete my account")
+        visitor.text("This is not your password.")
+        visitor.look("leaving-refused")
+        visitor.fill(password=PASSWORD)
+        visitor.press("Delete my account")
+        visitor.text("A mail is on its way to")
+        visitor.look("leaving-requested")
+
+        token = eventually(lambda: deletion_token(org, "confirm-deletion"), "no mail came")
+        visitor.go(f"/confirm-deletion?token={token}")
+        visitor.look("confirm-deletion")
+        assert org.owner.ask("GET", "/v1/account/deletion").json()["state"] == "requested"
+        visitor.press("Delete my account")
+        visitor.heading("Your account will be deleted")
+        visitor.look("deletion-confirmed")
+        visitor.go("/account/leaving")
+        visitor.text("Your account will be deleted on")
+        visitor.look("leaving-confirmed")
+
+        token = eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
+        visitor.go(f"/withdraw-deletion?token={token}")
+        visitor.look("withdraw-deletion")
+        visitor.go("/account/leaving")
+        visitor.press("Keep my account")
+        visitor.text("You stay: nothing will be deleted.")
+        visitor.go(f"/withdraw-deletion?token={token}")
+        visitor.press("Keep my account")
+        visitor.heading("This link does not work")
+        visitor.look("withdraw-deletion-refused")
+        visitor.go("/confirm-deletion")
+        visitor.heading("This link does not work")
+
+        assert visitor.complaints == []
+    assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
+
+
+class TestDoors:
+    def test_refuse_what_is_not_theirs(self, stack: Running) -> None:
+        org, other = stack.sign_up(), stack.sign_up()
+        wrong = org.owner.ask("POST", "/v1/account/deletion", {"password": PASSWORD + "!"})
+        nobody = stack.api.ask("POST", "/v1/account/deletion", {"password": PASSWORD})
+        program = org.program.ask("POST", "/v1/account/deletion", {"password": PASSWORD})
+        leave(org)
+
+        assert (wrong.status_code, wrong.json()["code"]) == (403, "wrong_password")
+        assert (nobody.status_code, program.status_code) == (401, 403)
+        assert other.owner.ask("DELETE", "/v1/account/deletion").json()["code"] == "no_deletion"
+        assert org.owner.ask("GET", "/v1/account/deletion").json()["state"] == "confirmed"
+        assert org.owner.ask("DELETE", "/v1/account/deletion").status_code == 204
+        assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
+
+    def test_a_link_that_a_scanner_opens_does_nothing(self, stack: Running) -> None:
+        org = stack.sign_up()
+        leave(org)
+        token = eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
+
+        for page in ("confirm-deletion", "withdraw-deletion"):
+            looked = requests.get(f"{stack.url}/{page}", params={"token": token}, timeout=client.TIMEOUT_SECONDS)
+            assert looked.status_code == 200
+        before = org.owner.ask("GET", "/v1/account/deletion").json()["state"]
+        withdrawn = stack.api.ask("POST", "/v1/deletion-withdrawals", {"token": token})
+
+        assert (before, withdrawn.status_code) == ("confirmed", 204)
+        assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
