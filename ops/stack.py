@@ -188,6 +188,7 @@ def _add_outside_world(stack: Stack, given: Mapping[str, str]) -> None:
         environment["SMTP_URL"] = f"smtp://127.0.0.1:{smtp_port}"
         stack.commands["mail"] = _python("sandbox.mail", port=smtp_port, folder=str(stack.mail_folder))
     environment.setdefault("MAIL_FROM", "Chatness <no-reply@chatness.example>")
+    environment.setdefault("ACCOUNTS_CLIENT_LIMIT_FACTOR", "1000")  # everybody comes from one machine
     environment.setdefault("SUPPORT_ADDRESS", "support@chatness.example")
     if "STRIPE_API_KEY" not in given:
         stripe_port = str(ports.free())

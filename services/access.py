@@ -51,6 +51,7 @@ PERMISSIONS: dict[str, Permission] = {
     "account:register": _VISITOR,
     "session:create": _VISITOR,
     "password:reset": _VISITOR,
+    "email:undo": _VISITOR,
     "deletion:confirm": _VISITOR,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),

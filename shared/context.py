@@ -55,6 +55,8 @@ class Context:
     :param causation_id: the id of the event that is being handled, empty for a command
     :param deadline: when the caller stops waiting, in seconds since the epoch; None: nobody waits
     :param if_match: the revisions of which what is changed must have one, see `shared.revisions`; None: any
+    :param client: the address that the request came from, of an IPv6 one its network; for throttling only, so it is
+        neither kept nor logged. Empty where nobody outside asks
     """
 
     actor: Actor = ANYONE
@@ -62,6 +64,7 @@ class Context:
     causation_id: str = ""
     deadline: float | None = None
     if_match: tuple[str, ...] | None = None
+    client: str = ""
 
 
 _current: ContextVar[Context] = ContextVar("chatness_context")

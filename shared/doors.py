@@ -10,6 +10,7 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from shared import commands, context, database, errors, failpoints, outbox, rpc,
 
 RETRIES = 3
 Method = Callable[..., Any]
+Around = Callable[..., AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,7 @@ def command(
     answer: Callable[..., Any],
     repeat: Callable[..., Any] | None = None,
     secret: Sequence[str] = (),
+    around: Around | None = None,
 ) -> Callable[[Method], Method]:
     """
     The method gets `(session, …)`, appends, and gives the ids that `answer(session, **ids)` needs.
@@ -127,6 +130,9 @@ def command(
     :param repeat: renders the answer of a repeat, where it must differ from the first; it gets the ids, and the
         arguments named in `secret` as they came this time
     :param secret: arguments that are left out of the fingerprint, because nothing of them may be kept
+    :param around: entered before the transaction begins, at repeats too, with the service and the arguments, for what
+        takes so long that no connection may be kept meanwhile; what it gives, if anything, the method gets as
+        `prepared`
     """
 
     def decorate(method: Method) -> Method:
@@ -136,9 +142,11 @@ def command(
                 self.house.authorise(self.actor, permission)
                 kept = {name: value for name, value in arguments.items() if name not in secret}
                 once = _Once(f"{self.name}.{method.__name__}", command_id, self.house, kept)
-                run = functools.partial(method, self)
                 again = functools.partial(repeat, **_only(secret, arguments)) if repeat else answer
-                return with_retries(lambda: once.run(run, arguments, answer, again))
+                with around(self, **arguments) if around else nullcontext() as prepared:
+                    given = {} if prepared is None else {"prepared": prepared}
+                    run = functools.partial(method, self, **given)
+                    return with_retries(lambda: once.run(run, arguments, answer, again))
 
         return _hang(door, method, permission, command=True)
 
@@ -191,10 +199,13 @@ def with_retries(run: Callable[[], Any]) -> Any:
     raise errors.Conflict("changed_meanwhile", "Somebody else changed this at the same moment; try again.")
 
 
+_OURS = {"session", "_session", "prepared"}  # the doors' own, and no caller's
+
+
 def _hang(door: Method, method: Method, permission: str, *, command: bool = False) -> Method:
     """Make it an RPC with the method's arguments: without the session, and with a command id where it has one."""
     seen = inspect.signature(method)
-    arguments = [parameter for name, parameter in seen.parameters.items() if name not in ("session", "_session")]
+    arguments = [parameter for name, parameter in seen.parameters.items() if name not in _OURS]
     if command:
         arguments.insert(1, inspect.Parameter("command_id", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=str))
     door.__dict__["__signature__"] = seen.replace(parameters=arguments)

@@ -18,6 +18,7 @@ EXCHANGE = "nameko-rpc"
 FOREIGN = f"{EXCHANGE}."  # and the caller's name: the exchange of a caller that is not one of our own processes
 CONTENT_TYPE = "application/json"
 PATIENCE_SECONDS = 10.0  # of a caller who says nothing of a deadline, as plain nameko does
+CLIENT_LENGTH = 45  # of the longest address in IPv6
 TRANSIENT = 1  # AMQP's delivery mode for a message that is never written to disk: it may hold a password
 
 # The error every bug becomes. It says nothing of the bug: its text may hold anything.
@@ -57,6 +58,8 @@ def request(arguments: dict[str, Any], *, reply_to: str, correlation_id: str, de
         headers["nameko.correlation_id"] = now.correlation_id
     if now.if_match is not None:
         headers["nameko.if_match"] = list(now.if_match)
+    if now.client:
+        headers["nameko.client"] = now.client
     milliseconds_left = max(1, int((deadline - time.time()) * 1000))
     return _message(
         {"args": [], "kwargs": arguments},
@@ -157,6 +160,9 @@ def read_context(headers: dict[str, Any], *, exchange: str) -> context.Context:
     correlation_id = headers.get("nameko.correlation_id") or ids.new("req")
     if not (isinstance(deadline, int | float) and math.isfinite(deadline)):
         raise errors.Invalid("invalid_context", "The deadline is not a number of seconds.")
+    client = headers.get("nameko.client") or ""
+    if not _is_printable(client) or len(client) > CLIENT_LENGTH:
+        raise errors.Invalid("invalid_context", "The client is the address of one.")
     if not _is_printable(correlation_id) or len(correlation_id) > 200:
         raise errors.Invalid("invalid_context", "The correlation id has at most 200 printable characters.")
     return context.Context(
@@ -164,6 +170,7 @@ def read_context(headers: dict[str, Any], *, exchange: str) -> context.Context:
         correlation_id=correlation_id,
         deadline=deadline,
         if_match=_read_revisions(headers.get("nameko.if_match")),
+        client=client,
     )
 
 

@@ -12,6 +12,7 @@ TABLE = {
     "account:register": (True, True, "", False, True),
     "session:create": (True, True, "", False, True),
     "password:reset": (True, True, "", False, True),
+    "email:undo": (True, True, "", False, True),
     "deletion:confirm": (True, True, "", False, True),
     "account:manage": (True, True, None, False, False),
     "org:read": (True, True, "profile:read", True, False),

@@ -10,6 +10,7 @@ from services.accounts.events import (
     AccountRegistered,
     DeletionConfirmed,
     DeletionWithdrawn,
+    EmailChanged,
     ProfileChanged,
 )
 from shared import clock, errors
@@ -38,6 +39,13 @@ def change_profile(account: Account, *, profile_version: int) -> list[AccountEve
     """:raises NotFound: `unknown_account`"""
     _check(account)
     return [ProfileChanged(account_id=account.account_id, profile_version=profile_version)]
+
+
+def change_email(account: Account, *, profile_version: int) -> list[AccountEvent]:
+    """:raises NotFound: `unknown_account`"""
+    if not account.account_id:
+        raise errors.NotFound("unknown_account", "There is no such account.")
+    return [EmailChanged(account_id=account.account_id, profile_version=profile_version)]
 
 
 def confirm_deletion(account: Account, *, erases_at: datetime) -> list[AccountEvent]:

@@ -21,11 +21,21 @@ class Candidate:
     password_hash: str
 
 
+SUBJECT_LENGTH = 320
+
 NOBODY = Candidate(account_id="", password_hash=passwords.NOBODYS)
 
 
 def of_address(session: Session, key: str) -> models.Credential | None:
     return session.scalar(select(models.Credential).where(models.Credential.email == key))
+
+
+def subject(email: str) -> str:
+    """Whose password somebody tries, for counting: the address's key, or what was typed if it is none."""
+    try:
+        return addresses.parse(email).key
+    except errors.Invalid:
+        return email[:SUBJECT_LENGTH]
 
 
 def lock(session: Session, account_id: str) -> models.Credential | None:

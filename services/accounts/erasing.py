@@ -131,7 +131,7 @@ def _forget_org(session: Session, org_id: str) -> None:
 
 def _forget_credentials(session: Session, account_id: str, email: str) -> None:
     """Whatever could sign the person in, would write to them, or knows their address."""
-    for table in (models.SignedIn, models.PasswordReset, models.Deletion, models.Credential):
+    for table in (models.SignedIn, models.PasswordReset, models.EmailChange, models.Deletion, models.Credential):
         session.execute(delete(table).where(table.account_id == account_id))
     theirs = or_(models.Registration.account_id == account_id, models.Registration.email == email)
     pending = delete(models.Registration).where(theirs).returning(models.Registration.id)

@@ -33,6 +33,21 @@ class ProfileChanged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmailChanged:
+    """
+    The account has another address, or has its old one back; `accounts.get_profile` tells it.
+
+    :param profile_version: of its personal data, which counts on with each change
+    """
+
+    name: ClassVar[str] = "accounts.EmailChanged"
+    schema: ClassVar[int] = 1
+
+    account_id: str
+    profile_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrgFounded:
     """
     An account got an org of its own.
@@ -143,11 +158,13 @@ class OrgErased:
     org_id: str
 
 
-AccountEvent = AccountRegistered | ProfileChanged | DeletionConfirmed | DeletionWithdrawn | AccountErased
+AccountEvent = (
+    AccountRegistered | ProfileChanged | EmailChanged | DeletionConfirmed | DeletionWithdrawn | AccountErased
+)
 OrgEvent = OrgFounded | OrgChanged | MemberJoined | MemberRemoved | OrgErased
 
 PUBLIC: tuple[type[events.Event], ...] = (
-    *(AccountRegistered, ProfileChanged, DeletionConfirmed, DeletionWithdrawn, AccountErased),
+    *(AccountRegistered, ProfileChanged, EmailChanged, DeletionConfirmed, DeletionWithdrawn, AccountErased),
     *(OrgFounded, OrgChanged, MemberJoined, MemberRemoved, OrgErased),
 )
 CATALOGUE = events.Catalogue("accounts", PUBLIC, public=PUBLIC)

@@ -45,7 +45,7 @@ def lines(text: str, *, field: str, maximum: int) -> str:
     return stripped
 
 
-def check_password(text: str, *, context_words: Collection[str]) -> None:
+def check_password(text: str, *, context_words: Collection[str], field: str = "password") -> None:
     """
     Length and uncommonness, no rules of composition (NIST SP 800-63B, OWASP ASVS 6.2).
 
@@ -54,11 +54,11 @@ def check_password(text: str, *, context_words: Collection[str]) -> None:
     """
     password = normal_password(text)
     if len(password) < PASSWORD_LENGTH_MIN:
-        refuse("password_too_short", "password", f"at least {PASSWORD_LENGTH_MIN} characters")
+        refuse("password_too_short", field, f"at least {PASSWORD_LENGTH_MIN} characters")
     if len(password) > PASSWORD_LENGTH_MAX:
-        refuse("password_too_long", "password", f"at most {PASSWORD_LENGTH_MAX} characters")
+        refuse("password_too_long", field, f"at most {PASSWORD_LENGTH_MAX} characters")
     if _is_common(password, {*PRODUCT_WORDS, *context_words}):
-        refuse("password_too_common", "password", "one that is harder to guess; a few unrelated words are fine")
+        refuse("password_too_common", field, "one that is harder to guess; a few unrelated words are fine")
 
 
 def normal_password(text: str) -> str:

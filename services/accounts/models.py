@@ -65,6 +65,52 @@ class PasswordReset(State):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class EmailChange(State):
+    """
+    A wish for another address, until it is confirmed or expires; then, for a while, the way back.
+
+    :param new_email: the address's key, as `old_email`; `new_typed` and `old_typed` are what is shown
+    :param token_hash: of what was mailed to the new address; None once it was used
+    :param undo_hash: of what was mailed to the old one, once the change has happened
+    :param session_id: which asked for it, and which it does not end
+    :param expires_at: of the wish; of the way back once it has happened
+    """
+
+    __tablename__ = "email_changes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(index=True)
+    session_id: Mapped[str]
+    old_email: Mapped[str]
+    old_typed: Mapped[str]
+    new_email: Mapped[str]
+    new_typed: Mapped[str]
+    token_hash: Mapped[bytes | None] = mapped_column(unique=True)
+    undo_hash: Mapped[bytes | None] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Throttle(State):
+    """How often something was tried until its window ends. :param key: an HMAC of what is counted, and of whom"""
+
+    __tablename__ = "throttles"
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    taken: Mapped[int]
+    most: Mapped[int]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Familiar(State):
+    """A client from which somebody has signed in. :param key: an HMAC of both addresses"""
+
+    __tablename__ = "familiar_clients"
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class SignedIn(State):
     """A session. `last_used_at` is exact to a minute."""
 

@@ -7,8 +7,10 @@ green threads where there are any.
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import argon2
@@ -16,10 +18,11 @@ from argon2 import exceptions
 from eventlet import patcher, tpool
 
 from services.accounts import inputs
-from shared import errors
+from shared import context, errors
 
 AT_ONCE = 4
 WAITING = 16
+LONGEST_WAIT_SECONDS = 10.0  # of a caller who says nothing of a deadline
 
 T = TypeVar("T")
 
@@ -33,21 +36,62 @@ class Gate:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """:raises Unavailable: `busy` when too many wait already"""
+        """:raises Unavailable: `busy` when too many wait already, or when the caller stops waiting"""
+        with self.place(), self.room():
+            yield
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Be one of those who wait or are in. :raises Unavailable: `busy` at once when there are enough"""
         if not self._places.acquire(blocking=False):
-            raise errors.Unavailable("busy", "Too many people sign in at this moment; try again.")
+            raise _busy()
         try:
-            with self._room:
-                yield
+            yield
         finally:
             self._places.release()
 
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """:raises Unavailable: `busy` when the caller stops waiting"""
+        if not self._room.acquire(timeout=_patience_seconds()):
+            raise _busy()
+        try:
+            yield
+        finally:
+            self._room.release()
+
+
+def _patience_seconds() -> float:
+    deadline = context.current().deadline
+    return LONGEST_WAIT_SECONDS if deadline is None else min(LONGEST_WAIT_SECONDS, max(0.0, deadline - time.time()))
+
+
+def _busy() -> errors.Unavailable:
+    return errors.Unavailable("busy", "Too many people sign in at this moment; try again.")
+
 
 _hasher = argon2.PasswordHasher()
+_has_place: ContextVar[bool] = ContextVar("chatness_password_place", default=False)
 _gate = Gate(at_once=AT_ONCE, waiting=WAITING)
 
 NOBODYS = _hasher.hash(secrets.token_urlsafe())
 """A hash that no password fits, checked where there is no account, so that this takes as long."""
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """
+    For doors: whoever cannot be served is told so before the database is asked anything for them, or a crowd would
+    keep it from those who can be.
+
+    :raises Unavailable: `busy`
+    """
+    with _gate.place():
+        token = _has_place.set(True)
+        try:
+            yield
+        finally:
+            _has_place.reset(token)
 
 
 def hash(password: str) -> str:
@@ -69,7 +113,7 @@ def is_outdated(password_hash: str) -> bool:
 
 
 def _aside(work: Callable[..., T], *arguments: Any) -> T:
-    with _gate.enter():
+    with _gate.room() if _has_place.get() else _gate.enter():
         if patcher.is_monkey_patched("thread"):
             done: T = tpool.execute(work, *arguments)
             return done

@@ -10,6 +10,7 @@ from services.accounts.events import (
     CATALOGUE,
     AccountErased,
     AccountRegistered,
+    EmailChanged,
     MemberJoined,
     MemberRemoved,
     OrgChanged,
@@ -40,7 +41,7 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
                 session.execute(delete(table).where(table.org_id == fact.org_id))
         case AccountErased():
             session.execute(delete(models.Account).where(models.Account.account_id == fact.account_id))
-        case ProfileChanged():
+        case ProfileChanged() | EmailChanged():
             ours = update(models.Account).where(models.Account.account_id == fact.account_id)
             session.execute(ours.values(profile_version=fact.profile_version))
         case OrgChanged():
@@ -126,6 +127,12 @@ def owners_org(session: Session, org_id: str) -> dict[str, Any]:
 def visible_org(session: Session, org_id: str, *, role: str) -> dict[str, Any]:
     """What somebody in that role sees of it. :raises NotFound: `unknown_org`"""
     return owners_org(session, org_id) if role == org.OWNER else public_org(session, org_id)
+
+
+def role_in(session: Session, org_id: str, account_id: str) -> str:
+    """Empty for who is not in it."""
+    member = session.get(models.Member, (org_id, account_id))
+    return member.role if member else ""
 
 
 def org_profile(session: Session, org_id: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """accounts' doors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -9,10 +11,11 @@ from sqlalchemy.orm import Session
 from services.accounts import (
     account,
     addresses,
+    changing,
     credentials,
     deletions,
+    email_changes,
     inputs,
-    models,
     org,
     org_profile,
     password_resets,
@@ -20,6 +23,7 @@ from services.accounts import (
     projections,
     registrations,
     sessions,
+    throttling,
 )
 from shared import clock, commands, context, doors, errors, personal, revisions, rpc, store
 
@@ -31,62 +35,109 @@ def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
 def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]:
     return {
         "account": projections.own_account(session, account_id),
-        "org": projections.owners_org(session, org_id),
+        "org": projections.visible_org(session, org_id, role=projections.role_in(session, org_id, account_id)),
     }
 
 
-def _same_password(session: Session, *, password: str, account_id: str = "") -> dict[str, Any]:
-    """
-    A repeat with another password would be told that it is set: no fingerprint of it is kept, so its hash decides.
-
-    :param account_id: empty where a release before this one has remembered the command
-    """
-    credential = session.get(models.Credential, account_id)
-    if credential is not None and not passwords.verify(credential.password_hash, password):
-        raise errors.Invalid("idempotency_key_reused", "This id was used before with another password.")
-    return {}
-
-
-class AccountsService(doors.Service):
+class AccountsService(changing.Changing):
     name = "accounts"
 
-    @doors.command("account:register", answer=_nothing, secret=("password",))
-    def register(self, session: Session, name: str, email: str, password: str, org_name: str = "") -> dict[str, str]:
-        """Whether the address is known or not: the same answer, after the same work."""
+    @contextmanager
+    def _wish(self, name: str, email: str, password: str, org_name: str = "") -> Iterator[registrations.Wish]:
         person, address = inputs.name(name), addresses.parse(email)
         org_name = inputs.line(org_name, field="org_name", maximum=100)
         inputs.check_password(password, context_words=[address.local_part])
-        wish = registrations.Wish(
-            name=person, address=address, org_name=org_name or person, password_hash=passwords.hash(password)
-        )
-        registrations.receive(session, wish, public_url=self.house.settings.public_url)
+        with passwords.place(), throttling.bounded(self.house, throttling.REGISTRATION, address.key):
+            password_hash = passwords.hash(password)
+            yield registrations.Wish(
+                name=person, address=address, org_name=org_name or person, password_hash=password_hash
+            )
+
+    @doors.command("account:register", answer=_nothing, secret=("password",), around=_wish)
+    def register(
+        self,
+        session: Session,
+        name: str,  # noqa: ARG002  # this and what follows is in `prepared`
+        email: str,  # noqa: ARG002
+        password: str,  # noqa: ARG002
+        org_name: str = "",  # noqa: ARG002
+        *,
+        prepared: registrations.Wish,
+    ) -> dict[str, str]:
+        """
+        Whether the address is known or not: the same answer, after the same work.
+
+        :raises LimitReached: `rate_limited`
+        """
+        registrations.receive(session, prepared, public_url=self.house.settings.public_url)
         return {}
 
-    @doors.command("account:register", answer=_opened)
-    def confirm_email(self, session: Session, token: str) -> dict[str, str]:
-        return registrations.confirm(session, token)
+    @contextmanager
+    def _tokens_bounded(self, **_arguments: str) -> Iterator[None]:
+        with throttling.bounded(self.house, throttling.TOKEN):
+            yield
 
-    @doors.command("password:reset", answer=_nothing)
+    @doors.command("account:register", answer=_opened, around=_tokens_bounded)
+    def confirm_email(self, session: Session, token: str) -> dict[str, str]:
+        """
+        Open the account that was registered, or give an account the new address that it asked for.
+
+        :raises Invalid: `invalid_token`
+        :raises LimitReached: `rate_limited`
+        """
+        account_id = email_changes.confirm(session, token, public_url=self.house.settings.public_url)
+        if account_id is None:
+            return registrations.confirm(session, token)
+        return {"account_id": account_id, "org_id": projections.list_orgs(session, account_id)[0]["id"]}
+
+    @contextmanager
+    def _resets_bounded(self, email: str) -> Iterator[None]:
+        with throttling.bounded(self.house, throttling.RESET, addresses.parse(email).key):
+            yield
+
+    @doors.command("password:reset", answer=_nothing, around=_resets_bounded)
     def request_password_reset(self, session: Session, email: str) -> dict[str, str]:
-        """Whether the address is known or not: the same answer, after the same work."""
+        """
+        Whether the address is known or not: the same answer, after the same work.
+
+        :raises LimitReached: `rate_limited`
+        """
         password_resets.request(session, addresses.parse(email))
         return {}
 
-    @doors.command("password:reset", answer=_nothing, repeat=_same_password, secret=("password",))
-    def reset_password(self, session: Session, token: str, password: str) -> dict[str, str]:
+    @contextmanager
+    def _reset_hash(self, token: str, password: str) -> Iterator[str]:
+        """Of the password, if the token is good; at a repeat it is good no more, and another hash is not needed."""
+        with passwords.place(), throttling.bounded(self.house, throttling.TOKEN):
+            with self.house.database.begin(deadline=context.current().deadline) as session:
+                owner = password_resets.owner_if_any(session, token)
+            if owner is None:
+                yield ""
+                return
+            inputs.check_password(password, context_words=[addresses.parse(owner.typed_email).local_part])
+            yield passwords.hash(password)
+
+    @doors.command(
+        "password:reset", answer=_nothing, repeat=changing.same_password, secret=("password",), around=_reset_hash
+    )
+    def reset_password(
+        self,
+        session: Session,
+        token: str,
+        password: str,  # noqa: ARG002  # its hash is `prepared`
+        *,
+        prepared: str,
+    ) -> dict[str, str]:
         """
+        :raises LimitReached: `rate_limited`
         :raises Invalid: `invalid_token`; `password_too_short`, `password_too_long`, `password_too_common`;
             `idempotency_key_reused` at a repeat with what is not, or no longer, the account's password
         """
         owner = password_resets.owner(session, token)
-        inputs.check_password(password, context_words=[addresses.parse(owner.typed_email).local_part])
         password_resets.use(
-            session,
-            owner.account_id,
-            token,
-            password_hash=passwords.hash(password),
-            public_url=self.house.settings.public_url,
+            session, owner.account_id, token, password_hash=prepared, public_url=self.house.settings.public_url
         )
+        throttling.make_familiar(session, self.house, owner.email)
         return {"account_id": owner.account_id}
 
     @doors.opened("session:create")
@@ -96,9 +147,14 @@ class AccountsService(doors.Service):
 
         :returns: `{"token", "session_id", "expires_at", "account", "org", "orgs"}`
         :raises Invalid: `wrong_credentials`, for an unknown address too
+        :raises LimitReached: `rate_limited`, for an unknown address too
         :raises Forbidden: `address_unconfirmed`, only after the right password
         :raises Conflict: `session_already_created` at a repeat: the token was shown that once, and is not kept
         """
+        with passwords.place(), throttling.bounded(self.house, throttling.SIGN_IN, credentials.subject(email)):
+            return self._sign_in(command_id, email=email, password=password, user_agent=user_agent)
+
+    def _sign_in(self, command_id: str, *, email: str, password: str, user_agent: str) -> dict[str, Any]:
         with self.house.database.begin(deadline=context.current().deadline) as session:
             candidate = credentials.candidate(session, email)
         if not passwords.verify(candidate.password_hash, password):
@@ -128,6 +184,8 @@ class AccountsService(doors.Service):
             )
         signed_in = _signed_in(session, self.actor.id, user_agent)
         commands.remember(session, **place, outcome={"session_id": signed_in["session_id"]})
+        throttling.make_familiar(session, self.house, credentials.subject(email))
+        password_resets.forget(session, self.actor.id)
         return signed_in
 
     @doors.opened("tokens:verify")
@@ -181,8 +239,19 @@ class AccountsService(doors.Service):
         """
         return deletions.shown(session, self.actor.id)
 
-    @doors.command("account:manage", answer=deletions.shown, secret=("password",))
-    def request_deletion(self, session: Session, password: str) -> dict[str, str]:
+    @contextmanager
+    def _deletion_bounded(self, password: str) -> Iterator[str]:
+        with self._checked_password(password) as checked:
+            yield checked
+
+    @doors.command("account:manage", answer=deletions.shown, secret=("password",), around=_deletion_bounded)
+    def request_deletion(
+        self,
+        session: Session,
+        password: str,  # noqa: ARG002  # the hash that it fits is `prepared`
+        *,
+        prepared: str,
+    ) -> dict[str, str]:
         """
         Mail a link with which the deletion of the actor's account is confirmed.
 
@@ -190,10 +259,7 @@ class AccountsService(doors.Service):
         :raises Forbidden: `wrong_password`
         :raises Conflict: `deletion_confirmed`; `org_has_members` for the owner of an org that others are in
         """
-        credential = session.get(models.Credential, self.actor.id)
-        if credential is None or not passwords.verify(credential.password_hash, password):
-            detail = {"errors": [{"pointer": "/password", "detail": "this is not your password"}]}
-            raise errors.Forbidden("wrong_password", "This is not your password.", detail)
+        self._locked(session, prepared, field="password")
         deletions.request(session, self.actor.id, public_url=self.house.settings.public_url)
         return {"account_id": self.actor.id}
 

@@ -93,6 +93,12 @@ def end_all(session: Session, account_id: str) -> None:
     session.execute(delete(models.SignedIn).where(models.SignedIn.account_id == account_id))
 
 
+def end_others(session: Session, account_id: str, *, kept_id: str) -> None:
+    """Sign the person out everywhere but in this session."""
+    others = (models.SignedIn.account_id == account_id) & (models.SignedIn.id != kept_id)
+    session.execute(delete(models.SignedIn).where(others))
+
+
 def prune(session: Session) -> None:
     """Forget those that have ended."""
     now = database.now(session)

@@ -26,6 +26,13 @@ class Settings:
         parse=config.url("smtp", "smtps"),
         secret=True,
     )
+    client_limit_factor: int = config.setting(
+        "ACCOUNTS_CLIENT_LIMIT_FACTOR",
+        "what multiplies how often one client address, and all together, may try; "
+        "more than 1 where many people share an address",
+        parse=config.whole(1, 10_000),
+        default=1,
+    )
     cooling_off_hours: int = config.setting(
         "ACCOUNTS_COOLING_OFF_HOURS",
         "for how long a confirmed deletion of an account can be withdrawn; 0: not at all",

@@ -6,7 +6,17 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from services.accounts import deletions, erasing, mailing, mails, models, password_resets, sessions
+from services.accounts import (
+    deletions,
+    email_changes,
+    erasing,
+    mailing,
+    mails,
+    models,
+    password_resets,
+    sessions,
+    throttling,
+)
 from services.accounts.settings import Settings
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import DuplicateSubscriptionEnded
@@ -136,10 +146,12 @@ def _usage_mail(fact: UsageThresholdReached, public_url: str) -> mails.Mail:
 
 
 def prune(home: database.Database) -> None:
-    """Delete expired registrations and links, and ended sessions."""
+    """Delete expired registrations and links, ended sessions, and what no longer counts."""
     with home.begin() as session:
         expired = models.Registration.expires_at <= database.now(session)
         session.execute(delete(models.Registration).where(expired))
         password_resets.prune(session)
         deletions.prune(session)
+        email_changes.prune(session)
         sessions.prune(session)
+        throttling.prune(session)

@@ -90,7 +90,9 @@ def create(
 
     site.install(app, settings)
     _answer_problems(app, settings.public_url)
-    app.wsgi_app = edge.Edge(app.wsgi_app, request_seconds=settings.request_seconds)  # type: ignore[method-assign]
+    app.wsgi_app = edge.Edge(  # type: ignore[method-assign]
+        app.wsgi_app, request_seconds=settings.request_seconds, proxies=settings.proxies
+    )
     return app
 
 

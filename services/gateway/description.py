@@ -159,6 +159,9 @@ def refusal_headers(status: int) -> dict[str, Any]:
     if status == 429:
         text = "after how many seconds to ask again; not with `message_limit_reached`: its `resets_at` is a date"
         headers["Retry-After"] = _header(text, required=False, type="integer", minimum=0)
+        headers["RateLimit"] = _header(
+            "with `rate_limited`: none is left (`r`) for so many seconds (`t`)", required=False
+        )
     return headers
 
 

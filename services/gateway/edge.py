@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from services.gateway import clients
 from shared import context, ids, metrics
 
 Environ = dict[str, Any]
@@ -26,13 +27,15 @@ _NO_STORE: Headers = [("Cache-Control", "no-store")]
 
 
 class Edge:
-    def __init__(self, application: Application, *, request_seconds: float) -> None:
+    def __init__(self, application: Application, *, request_seconds: float, proxies: int) -> None:
         self._application = application
         self._request_seconds = request_seconds
+        self._proxies = proxies
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         request_id = _request_id(environ)
-        context.enter(context.Context(correlation_id=request_id, deadline=time.time() + self._request_seconds))
+        deadline, client = time.time() + self._request_seconds, clients.address(environ, proxies=self._proxies)
+        context.enter(context.Context(correlation_id=request_id, deadline=deadline, client=client))
         in_api = environ["PATH_INFO"].startswith("/v1/")
 
         began, code = time.monotonic(), 500

@@ -95,7 +95,11 @@ def _from_service(error: errors.ServiceError) -> Problem:
 def _retry_after(error: errors.ServiceError) -> dict[str, str]:
     """The monthly limit carries no `retry_after_seconds`: its `resets_at` is a date, and trying again is useless."""
     seconds = error.details.get("retry_after_seconds", 1 if isinstance(error, errors.Unavailable) else None)
-    return {} if seconds is None else {"Retry-After": str(seconds)}
+    if seconds is None:
+        return {}
+    if error.code == "rate_limited":
+        return {"Retry-After": str(seconds), "RateLimit": f'"tries";r=0;t={seconds}'}
+    return {"Retry-After": str(seconds)}
 
 
 EVERYWHERE = {

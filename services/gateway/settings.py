@@ -60,6 +60,13 @@ class Settings:
         parse=config.whole(1, 600),
         default=75,
     )
+    proxies: int = config.setting(
+        "CHATNESS_PROXIES",
+        "how many servers in front of the gateway each add to X-Forwarded-For whom they were asked by; 0: clients "
+        "connect directly",
+        parse=config.whole(0, 10),
+        default=0,
+    )
     body_bytes: int = config.setting(
         "CHATNESS_BODY_BYTES", "the largest JSON body", parse=config.whole(1024, 1_048_576), default=65_536
     )

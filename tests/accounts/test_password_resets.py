@@ -154,6 +154,20 @@ class TestReset:
         assert refusal(accounts, newer, password=PASSWORD).code == "invalid_token"
         assert may_sign_in(accounts, NEW)
 
+    def test_takes_no_token_from_before_somebody_signed_in(self, accounts):
+        accounts.sign_up()
+        accounts.sign_up("eve@example.com")
+        token = mailed_token(accounts)
+        accounts.sign_in("eve@example.com")
+        with pytest.raises(errors.Invalid, match="wrong_credentials"):
+            accounts.sign_in(password=NEW)
+        left = count(accounts, models.PasswordReset)
+        accounts.sign_in()
+
+        assert left == 1
+        assert refusal(accounts, token).code == "invalid_token"
+        assert reset(accounts, mailed_token(accounts)) == {}
+
     def test_repeated_by_its_command_id_answers_the_same_and_ends_no_session_again(self, accounts):
         accounts.sign_up()
         token = mailed_token(accounts)

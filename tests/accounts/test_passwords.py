@@ -2,12 +2,13 @@ import json
 import subprocess
 import sys
 import threading
+import time
 
 import argon2
 import pytest
 
 from services.accounts import passwords
-from shared import errors
+from shared import context, errors
 
 pytestmark = pytest.mark.pure
 
@@ -53,6 +54,14 @@ class TestGate:
         second.join(5)
 
         assert order == ["first leaves", "second is in"]
+
+    def test_keeps_nobody_waiting_who_no_longer_waits(self):
+        gate = passwords.Gate(at_once=1, waiting=1)
+
+        with gate.enter(), context.use(deadline=time.time()), pytest.raises(errors.Unavailable, match="busy"):
+            gate.enter().__enter__()
+        with gate.enter():
+            pass
 
     def test_is_open_again_after_a_failure_inside(self):
         gate = passwords.Gate(at_once=1, waiting=0)

@@ -49,7 +49,8 @@ class TestRefusals:
 
         assert headers["away"]["Retry-After"] == "1"
         assert headers["throttled"]["Retry-After"] == "12"
-        assert "Retry-After" not in headers["monthly"]
+        assert headers["throttled"]["RateLimit"] == '"tries";r=0;t=12'
+        assert not {"Retry-After", "RateLimit"} & set(headers["monthly"].keys())
 
     def test_show_nothing_of_a_bug(self, client):
         answer = client.get("/v1/refusals/bug")

@@ -45,7 +45,12 @@ class Example:
     @rpc.door
     def whoami(self) -> dict[str, Any]:
         now = context.current()
-        return {"actor": now.actor.to_json(), "correlation_id": now.correlation_id, "deadline": now.deadline}
+        return {
+            "actor": now.actor.to_json(),
+            "correlation_id": now.correlation_id,
+            "deadline": now.deadline,
+            "client": now.client,
+        }
 
     @rpc.door
     def refuse(self, kind: str, code: str, details: dict[str, Any]) -> None:

@@ -1,7 +1,10 @@
+import inspect
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -49,6 +52,18 @@ class Counting(doors.Service):
     @doors.command("counters:write", answer=render, repeat=render_repeat, secret=("password",))
     def add_secretly(self, session: Any, *, by: int, password: str) -> dict[str, Any]:
         return self._add(session, by)
+
+    @contextmanager
+    def _look_first(self, *, by: int) -> Iterator[int]:
+        self.connections_before = self.house.database.engine.pool.checkedout()  # type: ignore[attr-defined]
+        try:
+            yield by * 10
+        finally:
+            self.left_with = sys.exception()
+
+    @doors.command("counters:write", answer=render, around=_look_first)
+    def add_tenfold(self, session: Any, prepared: int, *, by: int) -> dict[str, Any]:
+        return self._add(session, prepared)
 
     @doors.query("counters:read")
     def get(self, session: Any, *, stream: str) -> dict[str, Any]:
@@ -108,6 +123,18 @@ class TestCommand:
         counting.add("cmd_1", by=5)
 
         assert counting.add_secretly("cmd_1", by=5, password="one") == {"stream": STREAM, "total": 10}
+
+    def test_does_what_takes_long_before_it_holds_a_connection(self, counting):
+        assert counting.add_tenfold("cmd_1", by=5) == {"stream": STREAM, "total": 50}
+        assert (counting.connections_before, counting.left_with) == (0, None)
+
+    def test_tells_what_is_around_it_of_a_refusal_and_asks_no_caller_for_what_that_gives(self, counting):
+        counting.add_tenfold("cmd_1", by=5)
+        with pytest.raises(errors.Invalid, match="idempotency_key_reused") as refused:
+            counting.add_tenfold("cmd_1", by=6)
+
+        assert counting.left_with is refused.value
+        assert "prepared" not in inspect.signature(counting.add_tenfold).parameters
 
     def test_tries_again_after_a_version_conflict_and_leaves_nothing_of_the_first_try(self, counting, home):
         counting.conflicts = 3

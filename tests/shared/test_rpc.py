@@ -160,11 +160,11 @@ class TestDoor:
         assert (refusal.value.code, refusal.value.message) == ("invalid_arguments", "wait: name is not str")
 
     def test_works_on_behalf_of_the_caller(self, client: BlockingClient):
-        with context.use(actor=PERSON, correlation_id="req_1"):
+        with context.use(actor=PERSON, correlation_id="req_1", client="198.51.100.66"):
             seen = client.call("example", "whoami", timeout=5)
 
         assert context.Actor.from_json(seen["actor"]) == PERSON
-        assert seen["correlation_id"] == "req_1"
+        assert (seen["correlation_id"], seen["client"]) == ("req_1", "198.51.100.66")
         assert time.time() < seen["deadline"] <= time.time() + 5
 
     def test_gives_a_call_without_context_a_correlation_id_and_no_actor(self, channel: amqp.Channel):
@@ -297,6 +297,8 @@ class TestMessagesThatMakeNoSense:
             {"nameko.actor": {"scopes": 7}},
             {"nameko.deadline": "tomorrow"},
             {"nameko.correlation_id": ["x"]},
+            {"nameko.client": ["198.51.100.66"]},
+            {"nameko.client": "1" * 46},
         ],
     )
     def test_are_refused_when_their_context_is_none(

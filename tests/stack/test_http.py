@@ -94,10 +94,11 @@ POSTS = {
     "POST /v1/messages": Post(body={"bot_id": "{bot_id}"}, other={"bot_id": "bot_another"}, status=201),
     "POST /v1/billing-portal": Post(),
 }
-# A token opens an account once; links of a deletion are in `test_leaving`; a preview changes nothing; Stripe's events
-# have ids (`test_webhooks`).
+# A token opens an account once, or undoes a change (`accounts/test_changing.py`); links of a deletion are in
+# `test_leaving`; a preview changes nothing; Stripe's events have ids (`test_webhooks`).
 ELSEWHERE = {
-    *("POST /v1/email-confirmations", "POST /v1/deletion-confirmations", "POST /v1/deletion-withdrawals"),
+    *("POST /v1/email-confirmations", "POST /v1/email-undos"),
+    *("POST /v1/deletion-confirmations", "POST /v1/deletion-withdrawals"),
     *("POST /v1/subscription/preview", "POST /v1/stripe/webhook"),
 }
 
@@ -193,7 +194,8 @@ CONDITIONAL: dict[str, tuple[str, Any]] = {
     "DELETE /v1/subscription": ("/v1/subscription", None),
     "DELETE /v1/subscription/scheduled-change": ("/v1/subscription", None),
 }
-SPENT = {"PUT /v1/password-resets"}  # a token is used up there, and nothing is shown that could have changed
+# A token is used up there, or the present password is asked for, and nothing is shown that could have changed.
+SPENT = {"PUT /v1/password-resets", "PUT /v1/account/password", "PUT /v1/account/email"}
 
 
 class TestIfMatch:

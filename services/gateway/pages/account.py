@@ -6,22 +6,13 @@ import flask
 from flask import g
 from wtforms import EmailField, StringField, TextAreaField  # type: ignore[import-untyped]
 
-from services.gateway.pages import forms, views, words
+from services.gateway.pages import credentials, forms, views, words
 from services.gateway.pages.welcome import needed
 from shared import context
 
 pages = views.Pages("pages_account", __name__)
 
 MOST_MEMBERS = 100
-
-
-class General(forms.Form):
-    name = StringField(
-        "Name",
-        [needed],
-        description="Used system-wide and in conversations with your users.",
-        render_kw={"autocomplete": "name", "maxlength": 100},
-    )
 
 
 class Org(forms.Form):
@@ -38,15 +29,15 @@ class Org(forms.Form):
 
 @pages.view("/account", permission="account:manage", methods=["GET", "POST"])
 def general() -> Any:
-    account = g.services.accounts.get_account()
-    form = General(name=account["name"])
+    form = credentials.General()
+    if flask.request.method != "POST":
+        return credentials.general(form)
     if form.is_sent:
         with form.refusals():
             g.services.accounts.change_name(command_id=forms.command_id(), name=form.name.data)
             flask.flash("Your name is changed.", "success")
             return views.see_other("/account")
-    sessions = g.services.accounts.list_sessions()
-    return forms.answer("pages/account/general.html", form, account=account, sessions=sessions)
+    return credentials.general(form, named=form)
 
 
 @pages.view("/account/password-link", permission="account:manage", methods=["POST"])

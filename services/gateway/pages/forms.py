@@ -25,6 +25,7 @@ WORDS = {
     "service_unavailable": AWAY,
     "deadline_passed": AWAY,
     "idempotency_in_progress": "This form is on its way already. Wait a moment, then look whether it was done.",
+    "rate_limited": "This was tried too often. Wait a few minutes, and try again.",
     "changed_meanwhile": "Somebody else changed this at the same moment. Send it again.",
     "idempotency_key_reused": "This form was sent before with something else in it. Look at it, and send it again.",
 }

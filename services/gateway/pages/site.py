@@ -14,6 +14,7 @@ from services.gateway.pages import (
     account,
     billing,
     bots,
+    credentials,
     failures,
     forms,
     guard,
@@ -26,7 +27,7 @@ from services.gateway.pages import (
 )
 from services.gateway.settings import Settings
 
-GROUPS = [one.pages for one in (welcome, bots, usage, account, leaving, billing, secrets)]
+GROUPS = [one.pages for one in (welcome, bots, usage, account, credentials, leaving, billing, secrets)]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600
 

@@ -11,6 +11,7 @@ routes = routing.Routes("accounts", "People: sign up, sign in, and who they are.
 
 
 PASSWORD = "15 to 128 characters, none of the common ones"  # noqa: S105  # what it has to be
+THROTTLED = {"rate_limited": 429}
 PASSWORD_RULES = {"password_too_short": 422, "password_too_long": 422, "password_too_common": 422, "busy": 503}
 
 
@@ -95,6 +96,16 @@ class AccountChange(Schema):
     name = fields.String(required=True)
 
 
+class PasswordChange(Schema):
+    current_password = schemas.Hidden(required=True)
+    new_password = schemas.Hidden(required=True, metadata={"description": PASSWORD})
+
+
+class EmailChange(Schema):
+    email = fields.String(required=True)
+    current_password = schemas.Hidden(required=True)
+
+
 class WhoAmI(Schema):
     kind = fields.String(required=True, validate=validate.OneOf(["person", "secret"]))
     id = fields.String(required=True, metadata={"description": "`acc_…` or `sec_…`"})
@@ -114,6 +125,7 @@ class WhoAmI(Schema):
         "invalid_email": 422,
         "invalid_org_name": 422,
         **PASSWORD_RULES,
+        **THROTTLED,
         **routing.COMMAND,
     },
 )
@@ -132,11 +144,18 @@ def register(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=Confirmation,
     answers={200: Confirmed},
-    refusals={"invalid_token": 422, **routing.COMMAND},
+    refusals={"invalid_token": 422, **THROTTLED, **routing.COMMAND},
 )
 def confirm_email(body: dict[str, Any]) -> Any:
-    """Confirm the address: the account and its org begin here."""
-    return flask.g.services.accounts.confirm_email(command_id=routing.command_id(), token=body["token"])
+    """
+    Confirm an address with a mailed token, once.
+
+    That of a new account: it and its org begin here. The new one of an account: it is changed, the account's other
+    sessions end, and the old address gets a notice with a link to undo it.
+    """
+    confirmed = flask.g.services.accounts.confirm_email(command_id=routing.command_id(), token=body["token"])
+    flask.g.authentication.forget_sessions()
+    return confirmed
 
 
 @routes.operation(
@@ -145,7 +164,7 @@ def confirm_email(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=ResetRequest,
     answers={202: Schema},
-    refusals={"invalid_email": 422, **routing.COMMAND},
+    refusals={"invalid_email": 422, **THROTTLED, **routing.COMMAND},
 )
 def request_password_reset(body: dict[str, Any]) -> Any:
     """
@@ -163,7 +182,7 @@ def request_password_reset(body: dict[str, Any]) -> Any:
     permission=routing.ANYONE,
     body=NewPassword,
     answers={204: None},
-    refusals={"invalid_token": 422, **PASSWORD_RULES, **routing.COMMAND},
+    refusals={"invalid_token": 422, **PASSWORD_RULES, **THROTTLED, **routing.COMMAND},
 )
 def reset_password(body: dict[str, Any]) -> None:
     """
@@ -187,12 +206,16 @@ def reset_password(body: dict[str, Any]) -> None:
         "address_unconfirmed": 403,
         "session_already_created": 409,
         "busy": 503,
+        **THROTTLED,
         **routing.COMMAND,
     },
 )
 def sign_in(body: dict[str, Any]) -> routing.Answer:
     """
     Sign in. The token goes into `Authorization: Bearer`.
+
+    After ten failures within five minutes for an address, known or not, or from one client, it answers `rate_limited`
+    until they are over. Sessions go on, and clients from which the person has signed in before are counted apart.
 
     Asked again with the same Idempotency-Key it says that the session exists: the token is not kept.
     """
@@ -262,3 +285,65 @@ def get_account() -> Any:
 def change_account(body: dict[str, Any]) -> Any:
     """Change one's name, which is used system-wide and in conversations."""
     return flask.g.services.accounts.change_name(command_id=routing.command_id(), name=body["name"])
+
+
+@routes.operation(
+    "PUT",
+    "/v1/account/password",
+    permission="account:manage",
+    body=PasswordChange,
+    answers={204: None},
+    refusals={"wrong_password": 403, **PASSWORD_RULES, **THROTTLED, **routing.COMMAND},
+)
+def change_password(body: dict[str, Any]) -> None:
+    """
+    Change one's password.
+
+    It ends the other sessions and every link for a new password, and the owner is told by mail.
+    """
+    flask.g.services.accounts.change_password(command_id=routing.command_id(), **body)
+    flask.g.authentication.forget_sessions()
+
+
+@routes.operation(
+    "PUT",
+    "/v1/account/email",
+    permission="account:manage",
+    body=EmailChange,
+    answers={202: Schema},
+    refusals={
+        "invalid_email": 422,
+        "wrong_password": 403,
+        "email_unchanged": 409,
+        "busy": 503,
+        **THROTTLED,
+        **routing.COMMAND,
+    },
+)
+def change_email(body: dict[str, Any]) -> Any:
+    """
+    Ask for another address. A link to confirm it is mailed there, good for an hour and once.
+
+    The token goes to `POST /v1/email-confirmations`; until then nothing changes. The answer is the same whether the
+    address is another account's or not; its owner gets a notice.
+    """
+    return flask.g.services.accounts.request_email_change(command_id=routing.command_id(), **body)
+
+
+@routes.operation(
+    "POST",
+    "/v1/email-undos",
+    permission=routing.ANYONE,
+    body=Confirmation,
+    answers={204: None},
+    refusals={"invalid_token": 422, "email_taken": 409, **THROTTLED, **routing.COMMAND},
+)
+def undo_email_change(body: dict[str, Any]) -> None:
+    """
+    Give an account its old address back, with the token that was mailed there; good for seven days and once.
+
+    It ends every session. Whoever changed the address knew the password: so none is good any more, and a link to set
+    another is mailed to the old address.
+    """
+    flask.g.services.accounts.undo_email_change(command_id=routing.command_id(), token=body["token"])
+    flask.g.authentication.forget_sessions()

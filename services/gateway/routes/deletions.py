@@ -38,6 +38,7 @@ class Deletion(Schema):
     answers={202: Deletion},
     refusals={
         "wrong_password": 403,
+        "rate_limited": 429,
         "deletion_confirmed": 409,
         "org_has_members": 409,
         "no_deletion": 404,
