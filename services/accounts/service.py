@@ -39,6 +39,10 @@ def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]
     }
 
 
+def _known(_session: Session, *, known: bool) -> dict[str, Any]:
+    return {"known": known}
+
+
 class AccountsService(changing.Changing):
     name = "accounts"
 
@@ -262,6 +266,17 @@ class AccountsService(changing.Changing):
         self._locked(session, prepared, field="password")
         deletions.request(session, self.actor.id, public_url=self.house.settings.public_url)
         return {"account_id": self.actor.id}
+
+    @doors.command("deletion:request_by_mail", answer=_known)
+    def request_deletion_by_mail(self, session: Session, email: str) -> dict[str, Any]:
+        """
+        For the mailroom, which has found a mail authentic: mail a link to the account, or whom to hand the org first.
+
+        :param email: whose mail it was
+        :returns: `{"known"}`: whether it is an account's address. What was mailed, if anything, shows nowhere
+        """
+        address = addresses.parse(email)
+        return {"known": deletions.request_by_mail(session, address, public_url=self.house.settings.public_url)}
 
     @doors.command("deletion:confirm", answer=deletions.shown)
     def confirm_deletion(self, session: Session, token: str) -> dict[str, str]:
