@@ -67,7 +67,7 @@ class Handler:
     ) -> str:
         if not self.gate.may_send(peer_of(session), now=time.monotonic()):
             return "450 4.7.1 Too many mails; try again later"
-        envelope.mail_from = address or ""
+        envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
 
@@ -84,7 +84,8 @@ class Handler:
         if re.search(rb"\r(?!\n)|(?<!\r)\n", mail):
             # It could not be passed on unchanged, and mean two mails to the next server (RFC 5321, section 2.3.8).
             return "550 5.6.0 A line ends with CR LF, and neither stands alone"
-        deal = partial(self.receive, mail, envelope_sender=envelope.mail_from or "", peer=peer_of(session))
+        sender = envelope.mail_from or ""
+        deal = partial(self.receive, mail, envelope_sender=sender.strip("<>"), peer=peer_of(session))
         self.under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, deal)
