@@ -5,7 +5,7 @@ It takes mail for the one mailbox, so it can relay nothing, and refuses during t
 """
 
 import asyncio
-import re
+import logging
 import signal
 import time
 from collections import Counter
@@ -81,7 +81,7 @@ class Handler:
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         mail = bytes(envelope.original_content or b"")
-        if re.search(rb"\r(?!\n)|(?<!\r)\n", mail):
+        if not mail.count(b"\r") == mail.count(b"\n") == mail.count(b"\r\n"):
             # It could not be passed on unchanged, and mean two mails to the next server (RFC 5321, section 2.3.8).
             return "550 5.6.0 A line ends with CR LF, and neither stands alone"
         sender = envelope.mail_from or ""
@@ -89,11 +89,15 @@ class Handler:
         self.under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, deal)
+        except Exception as error:
+            log.error("mailroom failed", exc_info=error)
+            return LATER
         finally:
             self.under_way -= 1
 
     async def handle_exception(self, error: Exception) -> str:
-        log.error("mailroom failed", error=type(error).__name__, exc_info=error)
+        """Of aiosmtpd itself, as it reads the commands."""
+        log.error("mailroom failed", exc_info=error)
         return LATER
 
 
@@ -137,6 +141,7 @@ def run(settings: Settings, receive: Receive, *, listening: Callable[[bool], Non
     :param listening: is told when the door opens and when it closes
     :raises BadConfiguration: if the port is taken, or the address not ours
     """
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's: every line of a conversation
     asyncio.run(_run(settings, receive, listening))
 
 

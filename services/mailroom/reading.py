@@ -11,6 +11,7 @@ from email import errors, header, utils
 
 from services.mailroom import domain
 
+LARGEST_HEAD_BYTES = 128_000
 LONGEST_FIELD = 4000
 MOST_SIGNATURES = 10
 _FIELD = re.compile(rb"([!-9;-~]+):(.*)", re.DOTALL)
@@ -22,8 +23,10 @@ Fields = Sequence[tuple[str, str]]
 
 
 def fields(mail: bytes) -> Fields | None:
-    """The names, in lower case, and the unfolded values of its head; None if it is not well formed."""
+    """The names, in lower case, and the unfolded values of its head; None if it is not well formed, or huge."""
     head, blank, _body = mail.partition(b"\r\n\r\n")
+    if len(head) > LARGEST_HEAD_BYTES:
+        return None
     unfolded = re.sub(rb"\r\n(?=[ \t])", b"", head)
     lines = [_FIELD.fullmatch(line) for line in unfolded.split(b"\r\n")]
     if not blank or b"\0" in head or re.search(rb"\r(?!\n)|(?<!\r)\n", head) or None in lines:
