@@ -56,6 +56,11 @@ def request_by_mail(session: Session, address: addresses.Address, *, public_url:
     return True
 
 
+def heard(_session: Session, *, known: bool) -> dict[str, Any]:
+    """What the mailroom is told of `request_by_mail`."""
+    return {"known": known}
+
+
 def _answer_to_mail(session: Session, account_id: str, *, public_url: str) -> mails.Mail | None:
     try:
         link = _new_link(session, account_id, public_url=public_url)

@@ -39,10 +39,6 @@ def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]
     }
 
 
-def _known(_session: Session, *, known: bool) -> dict[str, Any]:
-    return {"known": known}
-
-
 class AccountsService(changing.Changing):
     name = "accounts"
 
@@ -267,7 +263,7 @@ class AccountsService(changing.Changing):
         deletions.request(session, self.actor.id, public_url=self.house.settings.public_url)
         return {"account_id": self.actor.id}
 
-    @doors.command("deletion:request_by_mail", answer=_known)
+    @doors.command("deletion:request_by_mail", answer=deletions.heard)
     def request_deletion_by_mail(self, session: Session, email: str) -> dict[str, Any]:
         """
         For the mailroom, which has found a mail authentic: mail a link to the account, or whom to hand the org first.
