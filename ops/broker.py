@@ -102,8 +102,9 @@ def of_foreign_caller(account: Account, *, may_call: Sequence[str], may_hear: Se
 
 
 def of_ours(account: Account, *, runs: Iterable[str]) -> Document:
-    """:param runs: what the processes run that sign in with it: services, `gateway`, or both"""
-    rights = [_of_gateway() if name == "gateway" else _of_service(name) for name in runs]
+    """:param runs: what the processes run that sign in with it: services, `gateway`, `mailroom`"""
+    special = {"gateway": _of_gateway, "mailroom": _of_mailroom}
+    rights = [special[name]() if name in special else _of_service(name) for name in runs]
     exchanges = sorted({exchange for one in rights for exchange in one.topics})
     together = _Rights(
         configure=[name for one in rights for name in one.configure],
@@ -176,6 +177,17 @@ def _of_gateway() -> _Rights:
         write=[*queues, OURS],
         read=[*queues, OURS, r"[a-z]+\.events"],
         topics={rpc_wire.EXCHANGE: ([r"[a-z]+\.[a-z_]+"], [REPLY])},
+    )
+
+
+def _of_mailroom() -> _Rights:
+    """It asks accounts one thing, and can do nothing else, whoever gets into it."""
+    queues = [rf"rpc\.reply-client-{HEXADECIMAL}"]
+    return _Rights(
+        configure=[*queues, OURS],
+        write=[*queues, OURS],
+        read=[*queues, OURS],
+        topics={rpc_wire.EXCHANGE: ([r"accounts\.request_deletion_by_mail"], [REPLY])},
     )
 
 

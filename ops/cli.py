@@ -75,6 +75,14 @@ def worker(names: tuple[str, ...]) -> None:
 
 
 @main.command()
+def mailroom() -> None:
+    """Take the support mailbox's mail: hand requests to delete an account to accounts, pass on the rest."""
+    from ops import mailroom as process
+
+    _run(process.run)
+
+
+@main.command()
 @click.argument("names", metavar="[SERVICE]...", nargs=-1, type=click.Choice(SERVICES))
 def migrate(names: tuple[str, ...]) -> None:
     """Bring the databases to this release: all, or those of the services named."""

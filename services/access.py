@@ -53,6 +53,7 @@ PERMISSIONS: dict[str, Permission] = {
     "password:reset": _VISITOR,
     "email:undo": _VISITOR,
     "deletion:confirm": _VISITOR,
+    "deletion:request_by_mail": _OURS,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,

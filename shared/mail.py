@@ -4,6 +4,8 @@ Mail over SMTP, the only place that speaks it. Called from jobs: at least once, 
 
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -30,6 +32,30 @@ class Mailer:
         message["Message-ID"] = f"<{job_id}@{self.sender.rpartition('@')[2].rstrip('>')}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text)
+        with self._server() as server:
+            server.send_message(message)
+
+    def pass_on(self, mail: bytes, *, sender: str, to: str) -> bool:
+        """
+        Hand a mail over, byte for byte.
+
+        :param sender: of the envelope; empty: a failure is told to nobody
+        :returns: False if the server refused what is in it for good
+        :raises OSError: if it did not take it for any other reason, also one that is ours to mend
+        """
+        with self._server() as server:
+            server.ehlo_or_helo_if_needed()
+            options = ["body=8bitmime"] if not mail.isascii() and server.has_extn("8bitmime") else []
+            try:
+                server.sendmail(sender, [to], mail, options)
+            except smtplib.SMTPDataError as error:
+                if error.smtp_code < 500:
+                    raise
+                return False
+        return True
+
+    @contextmanager
+    def _server(self) -> Iterator[smtplib.SMTP]:
         address = urlsplit(self.smtp_url)
         with _connect(address.scheme, address.hostname or "localhost", address.port or 0) as server:
             server.ehlo_or_helo_if_needed()
@@ -38,7 +64,7 @@ class Mailer:
                 server.starttls(context=ssl.create_default_context() if address.username else None)
             if address.username:
                 server.login(unquote(address.username), unquote(address.password or ""))
-            server.send_message(message)
+            yield server
 
 
 def _connect(scheme: str, host: str, port: int) -> smtplib.SMTP:

@@ -98,7 +98,7 @@ class TestCheck:
 
     def test_keeps_to_our_own_processes_what_no_other_service_may(self):
         ours, foreign = (context.Actor(kind="service", id=name, org_id="org_1") for name in ("gateway", "runtime"))
-        kept = {"tokens:verify", "usage:watch", "webhooks:receive"}
+        kept = {"deletion:request_by_mail", "tokens:verify", "usage:watch", "webhooks:receive"}
 
         assert {permission for permission in access.PERMISSIONS if may(ours, permission)} == kept | {
             permission for permission in access.PERMISSIONS if may(foreign, permission)

@@ -54,13 +54,13 @@ def foreign(
     "--runs",
     multiple=True,
     required=True,
-    type=click.Choice([*options.SERVICES, "gateway"]),
+    type=click.Choice([*options.SERVICES, "gateway", "mailroom"]),
     help="What its processes run.",
 )
 @vhost
 @password_file
 def own(name: str, runs: tuple[str, ...], vhost: str, password_file: IO[str]) -> None:
-    """A user for processes of ours: `serve`, `worker`, or both."""
+    """A user for processes of ours: `serve`, `worker`, `mailroom`, or several."""
     from ops import broker as users
 
     account = users.Account(name=name, password=_password(password_file), vhost=vhost)

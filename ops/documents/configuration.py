@@ -26,6 +26,7 @@ ends the process before it does anything, with one line that names every fault, 
 | `chatness serve SERVICE…` | [every process](#every-process), and the sections of the services that it runs |
 | `chatness worker SERVICE…` | the same |
 | `chatness serve gateway` | [every process](#every-process) and [the gateway](#the-gateway) |
+| `chatness mailroom` | [every process](#every-process) and [the mailroom](#the-mailroom) |
 | `chatness migrate` | `…_DATABASE_URL` of the services it migrates, and nothing else |
 | `chatness doctor` and the like | all of it, as the processes have it; beside `make run` they find it by themselves |
 
@@ -55,6 +56,7 @@ def sections() -> dict[str, type[Any]]:
         "Every process": settings.Settings,
         **gateway,
         **services,
+        "The mailroom": processes.settings_of("mailroom"),
         "The command line": settings.CommandLineSettings,
     }
 
@@ -76,7 +78,7 @@ def _row(field: "dataclasses.Field[Any]") -> Row:
 def _without(default: Any) -> str:
     if default is dataclasses.MISSING:
         return "**the process does not start**"
-    if default in (None, ""):
+    if default in (None, "", ()):
         return "—"
     if isinstance(default, Path):
         return f"`{default.relative_to(documents.ROOT)}`"

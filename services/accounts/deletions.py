@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from services.accounts import account, credentials, mailing, mails, models, org, projections, tokens
-from shared import clock, database, errors, store
+from services.accounts import account, addresses, credentials, mailing, mails, models, org, projections, tokens
+from shared import clock, database, errors, store, tables
 
 LINK_LIFE = timedelta(hours=1)
+MAILED_REQUEST_REST = timedelta(minutes=10)  # between two mails of ours to an account that asks by mail
+MAILED_REQUEST_JOB = "accounts.mailed_request"
 
 
 def request(session: Session, account_id: str, *, public_url: str) -> None:
@@ -29,6 +31,58 @@ def request(session: Session, account_id: str, *, public_url: str) -> None:
     credential = credentials.lock(session, account_id)
     if credential is None:
         raise errors.NotFound("erased", "This account was erased.")
+    link = _new_link(session, account_id, public_url=public_url)
+    mail = mails.confirm_deletion(link=link, minutes=LINK_LIFE // timedelta(minutes=1))
+    mailing.mail_to(session, credential.typed_email, mail, subject=account_id)
+
+
+def request_by_mail(session: Session, address: addresses.Address, *, public_url: str) -> bool:
+    """
+    Mail a link to the account that has this address, or how to become free to leave; at most one of the two in ten
+    minutes, and none if the deletion is confirmed already: whoever writes the mails may not be who reads ours.
+
+    :param address: from which an authentic mail came
+    :returns: whether an account has it
+    """
+    known = credentials.of_address(session, address.key)
+    credential = None if known is None else credentials.lock(session, known.account_id)
+    if credential is None or credential.email != address.key:
+        return False
+    account_id = credential.account_id
+    if not _was_written_to(session, account_id):
+        mail = _answer_to_mail(session, account_id, public_url=public_url)
+        if mail is not None:
+            mailing.mail_to(session, credential.typed_email, mail, subject=account_id, kind=MAILED_REQUEST_JOB)
+    return True
+
+
+def heard(_session: Session, *, known: bool) -> dict[str, Any]:
+    """What the mailroom is told of `request_by_mail`."""
+    return {"known": known}
+
+
+def _answer_to_mail(session: Session, account_id: str, *, public_url: str) -> mails.Mail | None:
+    try:
+        link = _new_link(session, account_id, public_url=public_url)
+    except errors.Conflict as refused:
+        if refused.code != "org_has_members":
+            return None
+        return mails.hand_over_first(account_link=f"{public_url}/account/leaving")
+    return mails.confirm_mailed_deletion(link=link, minutes=LINK_LIFE // timedelta(minutes=1))
+
+
+def _was_written_to(session: Session, account_id: str) -> bool:
+    """The account's row is locked: of two mails at once the second sees the first one's job."""
+    written = exists().where(
+        tables.Job.kind == MAILED_REQUEST_JOB,
+        tables.Job.subject == account_id,
+        tables.Job.created_at > database.now(session) - MAILED_REQUEST_REST,
+    )
+    return bool(session.scalar(select(written)))
+
+
+def _new_link(session: Session, account_id: str, *, public_url: str) -> str:
+    """:raises Conflict: `deletion_confirmed`, `org_has_members`"""
     check_free_to_leave(session, account_id)
     token, now = tokens.mailed_token(), database.now(session)
     wish = {"token_hash": tokens.fingerprint(token), "requested_at": now, "expires_at": now + LINK_LIFE}
@@ -38,9 +92,7 @@ def request(session: Session, account_id: str, *, public_url: str) -> None:
     )
     if session.execute(renewed.returning(models.Deletion.account_id)).first() is None:
         raise errors.Conflict("deletion_confirmed", "The deletion is confirmed already; it can only be withdrawn.")
-    link = f"{public_url}/confirm-deletion?token={token}"
-    mail = mails.confirm_deletion(link=link, minutes=LINK_LIFE // timedelta(minutes=1))
-    mailing.mail_to(session, credential.typed_email, mail, subject=account_id)
+    return f"{public_url}/confirm-deletion?token={token}"
 
 
 def confirm(session: Session, token: str, *, cooling_off: timedelta, public_url: str) -> str:

@@ -8,13 +8,14 @@ from shared import jobs, personal
 JOB = "accounts.mail"
 
 
-def mail_to(session: Session, typed_email: str, mail: mails.Mail, *, subject: str) -> None:
+def mail_to(session: Session, typed_email: str, mail: mails.Mail, *, subject: str, kind: str = JOB) -> None:
     """
     Have the worker send it; to nobody who is gone for good.
 
     :param subject: whose mail it is, for erasing
+    :param kind: the job's, where it must be found among others
     """
     if not personal.keep(session, subject):
         return
     payload = {"to": addresses.deliverable(typed_email), "subject": mail.subject, "text": mail.text}
-    jobs.add(session, JOB, payload, subject=subject)
+    jobs.add(session, kind, payload, subject=subject)

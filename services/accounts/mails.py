@@ -195,6 +195,40 @@ If it was not you, do nothing, and nothing is deleted; and choose another passwo
     )
 
 
+def confirm_mailed_deletion(*, link: str, minutes: int) -> Mail:
+    return Mail(
+        "Confirm that your account is to be deleted",
+        f"""\
+Hello,
+
+a mail from this address asked us to delete your Chatness account and all of its data. To confirm it, open
+
+{link}
+
+and press the button there. The link is good for {minutes} minutes. Opening it deletes nothing.
+
+If it was not you, do nothing, and nothing is deleted; but somebody can write mails in your name: change the password
+of your mailbox.
+""",
+    )
+
+
+def hand_over_first(*, account_link: str) -> Mail:
+    return Mail(
+        "Your account cannot be deleted yet",
+        f"""\
+Hello,
+
+a mail from this address asked us to delete your Chatness account. Nothing was deleted, since you own an organization
+that others are in. Hand it over to one of them, or remove them, and ask again by mail or at
+
+{account_link}
+
+If it was not you, somebody can write mails in your name: change the password of your mailbox.
+""",
+    )
+
+
 def deletion_confirmed(*, erases_on: str, withdraw_link: str) -> Mail:
     """:param erases_on: day and time, in UTC"""
     return Mail(

@@ -263,6 +263,17 @@ class AccountsService(changing.Changing):
         deletions.request(session, self.actor.id, public_url=self.house.settings.public_url)
         return {"account_id": self.actor.id}
 
+    @doors.command("deletion:request_by_mail", answer=deletions.heard)
+    def request_deletion_by_mail(self, session: Session, email: str) -> dict[str, Any]:
+        """
+        For the mailroom, which has found a mail authentic: mail a link to the account, or whom to hand the org first.
+
+        :param email: whose mail it was
+        :returns: `{"known"}`: whether it is an account's address. What was mailed, if anything, shows nowhere
+        """
+        address = addresses.parse(email)
+        return {"known": deletions.request_by_mail(session, address, public_url=self.house.settings.public_url)}
+
     @doors.command("deletion:confirm", answer=deletions.shown)
     def confirm_deletion(self, session: Session, token: str) -> dict[str, str]:
         """

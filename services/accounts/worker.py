@@ -63,7 +63,11 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
             inbox.Hears(BILLING, of_billing),
             inbox.Hears(SECRETS, of_secrets),
         ],
-        jobs={mailing.JOB: send, password_resets.JOB: mail_reset_link},
+        jobs={
+            mailing.JOB: send,
+            deletions.MAILED_REQUEST_JOB: send,
+            password_resets.JOB: mail_reset_link,
+        },
         timers=[
             worker.Timer(name="begin erasures", every_seconds=2.0, run=partial(erasing.begin_due, public_url=url)),
             worker.Timer(name="end erasures", every_seconds=60.0, run=erasing.end_due),

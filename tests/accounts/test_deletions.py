@@ -7,8 +7,10 @@ from sqlalchemy import select
 
 from services.accounts import account, deletions, models, org, projections, worker
 from services.accounts.events import MemberJoined
-from shared import errors, outbox, store
+from shared import context, errors, outbox, store
 from tests.accounts.conftest import PASSWORD
+
+MAILROOM = context.Actor(kind="service", id="mailroom")
 
 
 def ask_to_leave(accounts, actor, **changes):
@@ -88,6 +90,93 @@ class TestRequest:
 
         with pytest.raises(errors.Conflict, match="deletion_confirmed"):
             ask_to_leave(accounts, ada)
+
+
+def write_in(accounts, email="ada@example.com", **changes):
+    return accounts.tell("request_deletion_by_mail", actor=MAILROOM, **{"email": email, **changes})
+
+
+class TestRequestByMail:
+    def test_mails_a_link_that_confirms_and_changes_nothing_before(self, accounts):
+        ada = accounts.sign_up()
+
+        assert write_in(accounts, "Ada@Example.com") == {"known": True}
+
+        token = accounts.mailed_token()
+        assert told(accounts) == []
+        assert confirm(accounts, token)["state"] == "confirmed"
+        assert accounts.ask("get_deletion", actor=ada)["state"] == "confirmed"
+
+    def test_mails_nothing_to_an_address_that_is_no_accounts(self, accounts):
+        accounts.sign_up()
+        accounts.register("eve@example.com")
+        accounts.deliver()
+
+        assert [write_in(accounts, email) for email in ("eve@example.com", "joe@example.com")] == [
+            {"known": False},
+            {"known": False},
+        ]
+        assert accounts.deliver() == []
+
+    def test_mails_once_in_ten_minutes_however_often_it_is_asked(self, accounts):
+        accounts.sign_up()
+
+        answers = [write_in(accounts) for _ in range(5)]
+
+        assert (answers, len(accounts.deliver())) == ([{"known": True}] * 5, 1)
+        accounts.wait(minutes=10)
+        write_in(accounts)
+        assert len(accounts.deliver()) == 1
+
+    def test_once_in_ten_minutes_also_when_the_request_was_withdrawn_meanwhile(self, accounts):
+        ada = accounts.sign_up()
+        write_in(accounts)
+        accounts.deliver()
+        accounts.tell("withdraw_deletion", actor=ada)
+
+        write_in(accounts)
+
+        assert accounts.deliver() == []
+
+    def test_the_same_mail_again_does_nothing_even_after_that_time(self, accounts):
+        accounts.sign_up()
+        write_in(accounts, command_id="mail_1")
+        accounts.deliver()
+        accounts.wait(hours=1)
+
+        assert write_in(accounts, command_id="mail_1") == {"known": True}
+        assert accounts.deliver() == []
+
+    def test_says_to_the_owner_of_others_to_hand_the_org_over_first_and_says_it_once(self, accounts):
+        ada, eve = accounts.sign_up(), accounts.sign_up("eve@example.com")
+        join(accounts, ada.org_id, eve)
+
+        answers = [write_in(accounts), write_in(accounts)]
+
+        [mail] = accounts.deliver()
+        assert answers == [{"known": True}] * 2
+        assert "Hand it over" in mail["text"]
+        assert "token=" not in mail["text"]
+        with pytest.raises(errors.NotFound, match="no_deletion"):
+            accounts.ask("get_deletion", actor=ada)
+
+    def test_leaves_a_confirmed_deletion_and_its_way_back_as_they_are(self, accounts):
+        ada = accounts.sign_up()
+        ask_to_leave(accounts, ada)
+        confirm(accounts, accounts.mailed_token())
+        withdrawal = accounts.mailed_token()
+
+        assert write_in(accounts) == {"known": True}
+
+        assert accounts.deliver() == []
+        accounts.tell("withdraw_deletion_by_link", token=withdrawal)
+
+    @pytest.mark.parametrize(
+        "actor", [context.ANYONE, context.Actor(kind="service", id="bot-runtime"), context.Actor(kind="person")]
+    )
+    def test_is_for_our_own_mailroom_only(self, accounts, actor):
+        with pytest.raises(errors.Forbidden, match="not_allowed"):
+            accounts.tell("request_deletion_by_mail", actor=actor, email="ada@example.com")
 
 
 class TestConfirm:

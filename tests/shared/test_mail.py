@@ -115,3 +115,27 @@ class TestSend:
         monkeypatch.setattr(mail, "TIMEOUT_SECONDS", 0.2)
         with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError, match="timed out"):
             mailer(Server(port=silent.getsockname()[1])).send("job_1", **LETTER)
+
+
+class TestPassOn:
+    MAIL = b"Subject: \xff\r\n\r\n.\r\n..x \t\r\n\xe9\r\n\r\n"
+
+    def test_hands_a_mail_over_byte_for_byte(self, server):
+        assert mailer(server).pass_on(self.MAIL, sender="a@example.org", to="b@example.org")
+
+        [envelope] = server.envelopes
+        assert envelope.original_content == self.MAIL
+        assert (envelope.mail_from, envelope.rcpt_tos) == ("a@example.org", ["b@example.org"])
+
+    def test_can_name_no_sender(self, server):
+        mailer(server).pass_on(self.MAIL, sender="", to="b@example.org")
+
+        assert server.envelopes[0].mail_from == "<>"
+
+    def test_tells_a_refusal_for_good_from_one_for_now(self, server):
+        server.answer = "554 spam"
+        assert not mailer(server).pass_on(self.MAIL, sender="", to="b@example.org")
+
+        server.answer = "452 full"
+        with pytest.raises(smtplib.SMTPDataError):
+            mailer(server).pass_on(self.MAIL, sender="", to="b@example.org")
