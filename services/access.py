@@ -52,6 +52,7 @@ PERMISSIONS: dict[str, Permission] = {
     "session:create": _VISITOR,
     "password:reset": _VISITOR,
     "deletion:confirm": _VISITOR,
+    "invitation:accept": _VISITOR,
     "account:manage": _PERSON,
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,

@@ -13,6 +13,7 @@ TABLE = {
     "session:create": (True, True, "", False, True),
     "password:reset": (True, True, "", False, True),
     "deletion:confirm": (True, True, "", False, True),
+    "invitation:accept": (True, True, "", False, True),
     "account:manage": (True, True, None, False, False),
     "org:read": (True, True, "profile:read", True, False),
     "org:write": (True, False, None, False, False),

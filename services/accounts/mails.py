@@ -47,6 +47,25 @@ If it was not you, there is nothing you need to do.
     )
 
 
+def invited(*, link: str, days: int) -> Mail:
+    """It names neither the org nor who invites: both are what somebody typed."""
+    return Mail(
+        "You are invited into an organization",
+        f"""\
+Hello,
+
+somebody who uses Chatness invites you, by this address, into their organization. To see which it is, and to join it,
+open
+
+{link}
+
+You need no account for it: if you have none, you can open one there. The link is good for {days} days, and once.
+
+If you do not know what this is about, do nothing, and nothing happens.
+""",
+    )
+
+
 def reset_password(*, link: str, minutes: int) -> Mail:
     return Mail(
         "Set a new password",

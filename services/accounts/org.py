@@ -40,6 +40,37 @@ def change_profile(org: Org, *, profile_version: int) -> list[OrgEvent]:
     return [OrgChanged(org_id=org.org_id, profile_version=profile_version)]
 
 
+def check_owner(org: Org, *, account_id: str) -> None:
+    """
+    Whoever was the owner when their request began may have handed it over since.
+
+    :raises NotFound: `unknown_org`
+    :raises Forbidden: `owner_only`
+    """
+    if not org.org_id or org.is_erased:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    if org.owner_id != account_id:
+        raise errors.Forbidden("owner_only", "Only the owner of the organization may do this.")
+
+
+def join(org: Org, *, account_id: str) -> list[OrgEvent]:
+    """
+    Become a member.
+
+    :raises NotFound: `unknown_org`
+    :raises Conflict: `already_member`
+    """
+    if not org.org_id or org.is_erased:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    if account_id in org.members:
+        raise already_member()
+    return [MemberJoined(org_id=org.org_id, account_id=account_id, role=MEMBER)]
+
+
+def already_member() -> errors.Conflict:
+    return errors.Conflict("already_member", "This person is in the organization already.")
+
+
 def leave_for_good(org: Org, *, account_id: str) -> list[OrgEvent]:
     """
     What a person's erasure means for an org: it goes with its only member, and stays as it is without any other.

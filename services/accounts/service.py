@@ -12,6 +12,7 @@ from services.accounts import (
     credentials,
     deletions,
     inputs,
+    membership,
     models,
     org,
     org_profile,
@@ -47,7 +48,7 @@ def _same_password(session: Session, *, password: str, account_id: str = "") -> 
     return {}
 
 
-class AccountsService(doors.Service):
+class AccountsService(membership.Membership):
     name = "accounts"
 
     @doors.command("account:register", answer=_nothing, secret=("password",))

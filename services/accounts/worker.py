@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from services.accounts import deletions, erasing, mailing, mails, models, password_resets, sessions
+from services.accounts import deletions, erasing, invitations, mailing, mails, models, password_resets, sessions
 from services.accounts.settings import Settings
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import DuplicateSubscriptionEnded
@@ -101,4 +101,5 @@ def prune(home: database.Database) -> None:
         session.execute(delete(models.Registration).where(expired))
         password_resets.prune(session)
         deletions.prune(session)
+        invitations.prune(session)
         sessions.prune(session)

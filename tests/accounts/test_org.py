@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from services.accounts import org
@@ -30,6 +32,37 @@ class TestChangeProfile:
     def test_needs_an_org(self):
         with pytest.raises(errors.NotFound, match="unknown_org"):
             org.change_profile(org.Org(), profile_version=2)
+
+
+class TestJoin:
+    def test_makes_a_member(self):
+        assert org.join(ENGINES, account_id="acc_2") == [
+            MemberJoined(org_id="org_1", account_id="acc_2", role="member")
+        ]
+
+    def test_happens_once(self):
+        joined = replace(ENGINES, members=frozenset({"acc_2"}))
+
+        with pytest.raises(errors.Conflict, match="already_member"):
+            org.join(joined, account_id="acc_2")
+
+    @pytest.mark.parametrize("gone", [org.Org(), replace(ENGINES, is_erased=True)], ids=["none", "erased"])
+    def test_needs_an_org(self, gone):
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.join(gone, account_id="acc_2")
+
+
+class TestCheckOwner:
+    def test_lets_the_owner_pass_and_nobody_else(self):
+        org.check_owner(ENGINES, account_id="acc_1")
+
+        with pytest.raises(errors.Forbidden, match="owner_only"):
+            org.check_owner(ENGINES, account_id="acc_2")
+
+    @pytest.mark.parametrize("gone", [org.Org(), replace(ENGINES, is_erased=True)], ids=["none", "erased"])
+    def test_needs_an_org(self, gone):
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.check_owner(gone, account_id="acc_1")
 
 
 class TestEvolve:

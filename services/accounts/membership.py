@@ -1,0 +1,82 @@
+"""accounts' doors about who is in an org: invitations."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.accounts import addresses, inputs, invitations, passwords, projections, registrations
+from shared import doors
+
+
+def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
+    return {}
+
+
+def _accepted(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]:
+    return {
+        "account": projections.own_account(session, account_id),
+        "org": projections.public_org(session, org_id),
+    }
+
+
+class Membership(doors.Service):
+    """A part of the accounts service, which is what is started."""
+
+    @doors.command("org:manage", answer=invitations.shown)
+    def invite(self, session: Session, email: str) -> dict[str, str]:
+        """
+        Mail a link with which whoever has the address may join the actor's org.
+
+        Whether the address has an account shows nowhere.
+
+        :returns: `{"id", "email", "created_at", "expires_at"}`
+        :raises Invalid: `invalid_email`
+        :raises Conflict: `already_member`, `too_many_invitations`
+        """
+        address, public_url = addresses.parse(email), self.house.settings.public_url
+        invited = invitations.invite(session, self.actor.org_id, address, by=self.actor.id, public_url=public_url)
+        return {"invitation_id": invited}
+
+    @doors.query("org:manage")
+    def list_invitations(self, session: Session) -> list[dict[str, Any]]:
+        """Those of the actor's org that are open, as of `invite`, the newest first."""
+        return invitations.list_open(session, self.actor.org_id)
+
+    @doors.command("org:manage", answer=_nothing)
+    def withdraw_invitation(self, session: Session, invitation_id: str) -> dict[str, str]:
+        """:raises NotFound: `unknown_invitation` if it is none of the org's, or not open any more"""
+        invitations.withdraw(session, self.actor.org_id, invitation_id, by=self.actor.id)
+        return {}
+
+    @doors.query("invitation:accept")
+    def get_invitation(self, session: Session, token: str) -> dict[str, Any]:
+        """
+        What whoever holds a mailed link is asked.
+
+        :returns: `{"org_name", "email", "has_account"}`
+        :raises Invalid: `invalid_invitation`
+        """
+        return invitations.look_at(session, token)
+
+    @doors.command("invitation:accept", answer=_accepted, secret=("password",))
+    def accept_invitation(self, session: Session, token: str, name: str = "", password: str = "") -> dict[str, str]:
+        """
+        Join an org with a mailed token: the person who acts, else somebody new, whose account is opened.
+
+        :param name: of the new account, as `password`; whoever is signed in needs neither
+        :returns: `{"account", "org"}`
+        :raises Invalid: `invalid_invitation`; `invalid_name`, `password_too_short`, `password_too_long`,
+            `password_too_common`
+        :raises Forbidden: `other_address` if it was mailed to another address than the actor's
+        :raises Conflict: `already_member`; `sign_in_to_accept` to somebody new whose address has an account
+        """
+        if self.actor.kind == "person":
+            account_id = self.actor.id
+            return {"account_id": account_id, "org_id": invitations.accept(session, token, account_id=account_id)}
+        if invitations.look_at(session, token)["has_account"]:
+            raise invitations.sign_in_first()
+        address, person = invitations.check(session, token), inputs.name(name)
+        inputs.check_password(password, context_words=[address.local_part])
+        wish = registrations.Wish(name=person, address=address, org_name="", password_hash=passwords.hash(password))
+        account_id, org_id = invitations.accept_as_new(session, token, wish)
+        return {"account_id": account_id, "org_id": org_id}
