@@ -57,6 +57,7 @@ PERMISSIONS: dict[str, Permission] = {
     "org:read": _scoped("profile:read"),
     "org:write": _OWNER,
     "org:manage": _OWNER,
+    "members:remove": _PERSON,
     "subscription:read": Permission(owner=True, service=True, in_org=True),
     "billing:manage": _OWNER,
     "secrets:list": _PERSON,

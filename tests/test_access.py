@@ -18,6 +18,7 @@ TABLE = {
     "org:read": (True, True, "profile:read", True, False),
     "org:write": (True, False, None, False, False),
     "org:manage": (True, False, None, False, False),
+    "members:remove": (True, True, None, False, False),
     "subscription:read": (True, False, None, True, False),
     "billing:manage": (True, False, None, False, False),
     "secrets:list": (True, True, None, False, False),

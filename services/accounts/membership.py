@@ -1,11 +1,21 @@
-"""accounts' doors about who is in an org: invitations."""
+"""accounts' doors about who is in an org: invitations, removal, handing over; and which org one acts in."""
 
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.accounts import addresses, inputs, invitations, passwords, projections, registrations
-from shared import doors
+from services.accounts import (
+    addresses,
+    inputs,
+    invitations,
+    members,
+    models,
+    passwords,
+    projections,
+    registrations,
+    sessions,
+)
+from shared import clock, context, doors
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -16,6 +26,20 @@ def _accepted(session: Session, *, account_id: str, org_id: str) -> dict[str, An
     return {
         "account": projections.own_account(session, account_id),
         "org": projections.public_org(session, org_id),
+    }
+
+
+def signed_in(session: Session, token: str, begun: models.SignedIn) -> dict[str, Any]:
+    """What is shown of a session that begins: `{"token", "session_id", "expires_at", "account", "org", "orgs"}`."""
+    orgs = projections.list_orgs(session, begun.account_id)
+    [role] = [one["role"] for one in orgs if one["id"] == begun.org_id]
+    return {
+        "token": token,
+        "session_id": begun.id,
+        "expires_at": clock.rfc3339(sessions.ends_at(begun)),
+        "account": projections.own_account(session, begun.account_id),
+        "org": projections.visible_org(session, begun.org_id, role=role),
+        "orgs": orgs,
     }
 
 
@@ -80,3 +104,54 @@ class Membership(doors.Service):
         wish = registrations.Wish(name=person, address=address, org_name="", password_hash=passwords.hash(password))
         account_id, org_id = invitations.accept_as_new(session, token, wish)
         return {"account_id": account_id, "org_id": org_id}
+
+    @doors.command("members:remove", answer=_nothing)
+    def remove_member(self, session: Session, account_id: str) -> dict[str, str]:
+        """
+        The owner removes somebody from the actor's org, or a member leaves it. Their sessions in it end.
+
+        :raises NotFound: `unknown_org`, `unknown_member`
+        :raises Forbidden: `owner_only` for a member who means another
+        :raises Conflict: `owner_stays`
+        """
+        members.remove(session, self.actor.org_id, account_id=account_id, by=self.actor.id)
+        return {}
+
+    @doors.command("org:manage", answer=projections.public_org, secret=("password",))
+    def hand_over_org(self, session: Session, account_id: str, password: str) -> dict[str, str]:
+        """
+        Make a member of the actor's org its owner; the actor is a member from now on.
+
+        :param password: the actor's
+        :returns: `{"id", "name", "owner_id", "created_at"}`
+        :raises Forbidden: `wrong_password`, `owner_only`
+        :raises NotFound: `unknown_org`, `unknown_member`
+        :raises Conflict: `already_owner`
+        """
+        org_id, public_url = self.actor.org_id, self.house.settings.public_url
+        members.check_password(session, self.actor.id, password)
+        members.hand_over(session, org_id, account_id=account_id, by=self.actor.id, public_url=public_url)
+        return {"org_id": org_id}
+
+    @doors.command("account:manage", answer=projections.owners_org)
+    def found_org(self, session: Session, name: str) -> dict[str, str]:
+        """
+        Another org that the actor owns, on the plan Free. Their session goes on in the one it is in.
+
+        :returns: as `get_org` to the owner
+        :raises Invalid: `invalid_name`
+        :raises Conflict: `too_many_orgs`
+        """
+        return {"org_id": members.found_another(session, self.actor.id, name=inputs.name(name))}
+
+    @doors.opened("account:manage")
+    def switch_org(self, org_id: str) -> dict[str, Any]:
+        """
+        End the actor's session, and begin another in that org. The token is shown this once, and never kept.
+
+        :returns: `{"token", "session_id", "expires_at", "account", "org", "orgs"}`
+        :raises NotFound: `unknown_org` if the actor is not in it; `unknown_session`
+        """
+        ids = {"session_id": self.actor.session_id, "account_id": self.actor.id, "org_id": org_id}
+        with self.house.database.begin(deadline=context.current().deadline) as session:
+            return signed_in(session, *sessions.switch(session, **ids))

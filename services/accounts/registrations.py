@@ -116,6 +116,7 @@ def _wish_of(registration: models.Registration) -> Wish:
 
 
 def found_org(session: Session, *, org_id: str, name: str, owner_id: str) -> None:
+    """On the plan Free, as billing makes it when it hears of it."""
     profile = {**projections.EMPTY_ORG_PROFILE, "name": name}
     profile_version = personal.put(session, org_id, subject=org_id, **profile)
     found = partial(org.found, org_id=org_id, owner_id=owner_id, profile_version=profile_version)

@@ -12,6 +12,7 @@ from services.accounts import (
     credentials,
     deletions,
     inputs,
+    members,
     membership,
     models,
     org,
@@ -22,7 +23,7 @@ from services.accounts import (
     registrations,
     sessions,
 )
-from shared import clock, commands, context, doors, errors, personal, revisions, rpc, store
+from shared import commands, context, doors, errors, personal, revisions, rpc, store
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -301,17 +302,9 @@ class AccountsService(membership.Membership):
 
 
 def _signed_in(session: Session, account_id: str, user_agent: str) -> dict[str, Any]:
-    orgs = projections.list_orgs(session, account_id)
-    first = orgs[0]
-    token, signed_in = sessions.start(session, account_id=account_id, org_id=first["id"], user_agent=user_agent)
-    return {
-        "token": token,
-        "session_id": signed_in.id,
-        "expires_at": clock.rfc3339(sessions.ends_at(signed_in)),
-        "account": projections.own_account(session, account_id),
-        "org": projections.visible_org(session, first["id"], role=first["role"]),
-        "orgs": orgs,
-    }
+    org_id = members.org_to_begin_in(session, account_id)
+    begun = sessions.start(session, account_id=account_id, org_id=org_id, user_agent=user_agent)
+    return membership.signed_in(session, *begun)
 
 
 def _wrong_credentials() -> errors.Invalid:
