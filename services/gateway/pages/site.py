@@ -17,7 +17,9 @@ from services.gateway.pages import (
     failures,
     forms,
     guard,
+    invitation,
     leaving,
+    org,
     secrets,
     shell,
     usage,
@@ -26,7 +28,7 @@ from services.gateway.pages import (
 )
 from services.gateway.settings import Settings
 
-GROUPS = [one.pages for one in (welcome, bots, usage, account, leaving, billing, secrets)]
+GROUPS = [one.pages for one in (welcome, invitation, bots, usage, account, org, leaving, billing, secrets)]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600
 
