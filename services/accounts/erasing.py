@@ -14,7 +14,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from services.accounts import account, credentials, deletions, mailing, mails, models, org, projections
+from services.accounts import account, credentials, deletions, invitations, mailing, mails, models, org, projections
 from shared import context, database, erasures, errors, failpoints, ids, logs, personal, store
 
 WAITED_FOR = ("billing", "quota", "secrets")
@@ -125,6 +125,7 @@ def _leave(session: Session, org_id: str, account_id: str) -> bool:
 
 
 def _forget_org(session: Session, org_id: str) -> None:
+    invitations.forget_org(session, org_id)
     erasures.forget_commands(session, org_id=org_id)
     erasures.forget_jobs(session, org_id)
 
@@ -137,6 +138,7 @@ def _forget_credentials(session: Session, account_id: str, email: str) -> None:
     pending = delete(models.Registration).where(theirs).returning(models.Registration.id)
     for subject in (account_id, *session.scalars(pending).all()):
         erasures.forget_jobs(session, subject)
+    invitations.forget_address(session, email)
     erasures.forget_commands(session, account_id=account_id)
 
 

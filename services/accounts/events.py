@@ -104,6 +104,23 @@ class MemberRemoved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnershipTransferred:
+    """
+    The org has another owner, who was a member; the one before is a member now.
+
+    :param former_owner_id: the account that handed it over
+    :param owner_id: the account that owns it now
+    """
+
+    name: ClassVar[str] = "accounts.OwnershipTransferred"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    former_owner_id: str
+    owner_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeletionConfirmed:
     """
     Somebody wants their account deleted, and has confirmed it by the link that was mailed to its address.
@@ -161,10 +178,10 @@ class OrgErased:
 AccountEvent = (
     AccountRegistered | ProfileChanged | EmailChanged | DeletionConfirmed | DeletionWithdrawn | AccountErased
 )
-OrgEvent = OrgFounded | OrgChanged | MemberJoined | MemberRemoved | OrgErased
+OrgEvent = OrgFounded | OrgChanged | MemberJoined | MemberRemoved | OwnershipTransferred | OrgErased
 
 PUBLIC: tuple[type[events.Event], ...] = (
     *(AccountRegistered, ProfileChanged, EmailChanged, DeletionConfirmed, DeletionWithdrawn, AccountErased),
-    *(OrgFounded, OrgChanged, MemberJoined, MemberRemoved, OrgErased),
+    *(OrgFounded, OrgChanged, MemberJoined, MemberRemoved, OwnershipTransferred, OrgErased),
 )
 CATALOGUE = events.Catalogue("accounts", PUBLIC, public=PUBLIC)

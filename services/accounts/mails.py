@@ -47,6 +47,67 @@ If it was not you, there is nothing you need to do.
     )
 
 
+def invited(*, link: str, days: int) -> Mail:
+    """It names neither the org nor who invites: both are what somebody typed."""
+    return Mail(
+        "You are invited into an organization",
+        f"""\
+Hello,
+
+somebody who uses Chatness invites you, by this address, into their organization. To see which it is, and to join it,
+open
+
+{link}
+
+You need no account for it: if you have none, you can open one there. The link is good for {days} days, and once.
+
+If you do not know what this is about, do nothing, and nothing happens.
+""",
+    )
+
+
+def removed_from_org() -> Mail:
+    return Mail(
+        "You are no longer in an organization",
+        """\
+Hello,
+
+the owner of an organization that you were in has removed you from it. Where you were signed in to it, you are signed
+out. Your Chatness account stays: you can sign in with it as before.
+""",
+    )
+
+
+def org_handed_over(*, account_link: str) -> Mail:
+    return Mail(
+        "You have handed over your organization",
+        f"""\
+Hello,
+
+you have handed over your organization to another member, with your password. You are a member of it from now on; its
+billing is for the new owner. You can leave it under
+
+{account_link}
+
+If it was not you, somebody knows your password: set another one, and write to us.
+""",
+    )
+
+
+def org_received(*, account_link: str) -> Mail:
+    return Mail(
+        "You own an organization now",
+        f"""\
+Hello,
+
+the owner of an organization that you are in has handed it over to you. Its members and its billing are yours to look
+after from now on. You find it at
+
+{account_link}
+""",
+    )
+
+
 def reset_password(*, link: str, minutes: int) -> Mail:
     return Mail(
         "Set a new password",
@@ -268,7 +329,8 @@ def deletion_refused(*, account_link: str) -> Mail:
 Hello,
 
 the time had come to delete your Chatness account, as you had confirmed. It could not be done, and nothing was
-deleted: you own an organization that others are in. Hand it over to one of them, or remove them, and ask again at
+deleted: you own an organization that others are in. Hand it over to one of them under Your Account, Org, or remove
+them there, and ask again at
 
 {account_link}
 """,

@@ -91,6 +91,26 @@ class EmailChange(State):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class Invitation(State):
+    """
+    A mailed link with which whoever has the address may join the org.
+
+    :param email: the address's key; `typed_email` is what is shown
+    :param state: `open`, `withdrawn` or `accepted`. It is kept until it would have expired, since it counts till then
+    """
+
+    __tablename__ = "invitations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    org_id: Mapped[str] = mapped_column(index=True)
+    email: Mapped[str] = mapped_column(index=True)
+    typed_email: Mapped[str]
+    state: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Throttle(State):
     """How often something was tried until its window ends. :param key: an HMAC of what is counted, and of whom"""
 

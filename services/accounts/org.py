@@ -3,11 +3,20 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.accounts.events import MemberJoined, MemberRemoved, OrgChanged, OrgErased, OrgEvent, OrgFounded
+from services.accounts.events import (
+    MemberJoined,
+    MemberRemoved,
+    OrgChanged,
+    OrgErased,
+    OrgEvent,
+    OrgFounded,
+    OwnershipTransferred,
+)
 from shared import errors
 
 OWNER = "owner"
 MEMBER = "member"
+OWNED_AT_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -33,11 +42,91 @@ def found(org: Org, *, org_id: str, owner_id: str, profile_version: int) -> list
     ]
 
 
+def check_room(owned: int) -> None:
+    """
+    Each org has Free's messages, so nobody gets any number of them.
+
+    :param owned: how many orgs the person owns
+    :raises Conflict: `too_many_orgs`
+    """
+    if owned >= OWNED_AT_MOST:
+        raise errors.Conflict("too_many_orgs", f"You own {OWNED_AT_MOST} organizations, and can own no more.")
+
+
 def change_profile(org: Org, *, profile_version: int) -> list[OrgEvent]:
     """:raises NotFound: `unknown_org`"""
     if not org.org_id or org.is_erased:
         raise errors.NotFound("unknown_org", "There is no such organization.")
     return [OrgChanged(org_id=org.org_id, profile_version=profile_version)]
+
+
+def check_owner(org: Org, *, account_id: str) -> None:
+    """
+    Whoever was the owner when their request began may have handed it over since.
+
+    :raises NotFound: `unknown_org`
+    :raises Forbidden: `owner_only`
+    """
+    if not org.org_id or org.is_erased:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    if org.owner_id != account_id:
+        raise errors.Forbidden("owner_only", "Only the owner of the organization may do this.")
+
+
+def join(org: Org, *, account_id: str) -> list[OrgEvent]:
+    """
+    Become a member.
+
+    :raises NotFound: `unknown_org`
+    :raises Conflict: `already_member`
+    """
+    if not org.org_id or org.is_erased:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    if account_id in org.members:
+        raise already_member()
+    return [MemberJoined(org_id=org.org_id, account_id=account_id, role=MEMBER)]
+
+
+def already_member() -> errors.Conflict:
+    return errors.Conflict("already_member", "This person is in the organization already.")
+
+
+def dismiss(org: Org, *, account_id: str, by: str) -> list[OrgEvent]:
+    """
+    The owner removes somebody, or somebody leaves.
+
+    :raises NotFound: `unknown_org`, `unknown_member`
+    :raises Forbidden: `owner_only` if it is somebody else, and `by` is not the owner
+    :raises Conflict: `owner_stays`
+    """
+    if account_id != by:
+        check_owner(org, account_id=by)
+    if org.is_erased or account_id not in org.members:
+        raise unknown_member()
+    if account_id == org.owner_id:
+        raise errors.Conflict(
+            "owner_stays", "An organization keeps its owner. Hand it over to another member first, then leave."
+        )
+    return [MemberRemoved(org_id=org.org_id, account_id=account_id)]
+
+
+def hand_over(org: Org, *, account_id: str, by: str) -> list[OrgEvent]:
+    """
+    :param by: who must own it until now
+    :raises NotFound: `unknown_org`, `unknown_member`
+    :raises Forbidden: `owner_only`
+    :raises Conflict: `already_owner`
+    """
+    check_owner(org, account_id=by)
+    if account_id == by:
+        raise errors.Conflict("already_owner", "You own the organization already.")
+    if account_id not in org.members:
+        raise unknown_member()
+    return [OwnershipTransferred(org_id=org.org_id, former_owner_id=by, owner_id=account_id)]
+
+
+def unknown_member() -> errors.NotFound:
+    return errors.NotFound("unknown_member", "There is no such member in this organization.")
 
 
 def leave_for_good(org: Org, *, account_id: str) -> list[OrgEvent]:
@@ -53,7 +142,8 @@ def leave_for_good(org: Org, *, account_id: str) -> list[OrgEvent]:
     if org.owner_id == account_id:
         raise errors.Conflict(
             "org_has_members",
-            "You own an organization that others are in. Hand it over to one of them, or remove them, first.",
+            "You own an organization that others are in. Under Your Account, Org, hand it over to one of them, or "
+            "remove them, first.",
             {"org_id": org.org_id},
         )
     return [MemberRemoved(org_id=org.org_id, account_id=account_id)]
@@ -81,6 +171,8 @@ def evolve(org: Org, fact: Any) -> Org:
             return replace(org, members=org.members | {fact.account_id})
         case MemberRemoved():
             return replace(org, members=org.members - {fact.account_id})
+        case OwnershipTransferred():
+            return replace(org, owner_id=fact.owner_id)
         case OrgErased():
             return replace(org, is_erased=True)
         case _:

@@ -16,6 +16,7 @@ from services.accounts.events import (
     OrgChanged,
     OrgErased,
     OrgFounded,
+    OwnershipTransferred,
     ProfileChanged,
 )
 from shared import clock, errors, events, personal, read_models, store
@@ -36,6 +37,12 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
         case MemberRemoved():
             gone = (models.Member.org_id == fact.org_id) & (models.Member.account_id == fact.account_id)
             session.execute(delete(models.Member).where(gone))
+        case OwnershipTransferred():
+            ours = update(models.Org).where(models.Org.org_id == fact.org_id)
+            session.execute(ours.values(owner_id=fact.owner_id))
+            for account_id, role in ((fact.former_owner_id, org.MEMBER), (fact.owner_id, org.OWNER)):
+                theirs = (models.Member.org_id == fact.org_id) & (models.Member.account_id == account_id)
+                session.execute(update(models.Member).where(theirs).values(role=role))
         case OrgErased():
             for table in (models.Member, models.Org):
                 session.execute(delete(table).where(table.org_id == fact.org_id))

@@ -55,9 +55,9 @@ def confirm(session: Session, token: str) -> dict[str, str]:
         raise _invalid_token()
     if registration.account_id is None or registration.org_id is None:
         registration.account_id, registration.org_id = ids.new("acc"), ids.new("org")
-        _claim_address(session, registration, registration.account_id)
-        _register(session, registration, registration.account_id)
-        _found(session, registration, registration.org_id, registration.account_id)
+        if not open_account(session, _wish_of(registration), account_id=registration.account_id):
+            raise _invalid_token()
+        found_org(session, org_id=registration.org_id, name=registration.org_name, owner_id=registration.account_id)
         registration.password_hash = ""
     return {"account_id": registration.account_id, "org_id": registration.org_id}
 
@@ -80,32 +80,44 @@ def _keep(session: Session, wish: Wish, token: str) -> str:
     return registration_id
 
 
-def _claim_address(session: Session, registration: models.Registration, account_id: str) -> None:
+def open_account(session: Session, wish: Wish, *, account_id: str) -> bool:
+    """For whoever has shown that the address is theirs. :returns: False if it has an account by now"""
+    if not _claim_address(session, wish, account_id):
+        return False
+    name, email = wish.name, wish.address.typed
+    profile_version = personal.put(session, account_id, subject=account_id, name=name, email=email)
+    register = partial(account.register, account_id=account_id, profile_version=profile_version)
+    store.execute(session, projections.account_stream(account_id), projections.ACCOUNT, register)
+    return True
+
+
+def _claim_address(session: Session, wish: Wish, account_id: str) -> bool:
     """The unique index decides between two confirmations at once: the second waits here, and then has lost."""
     fresh = postgresql.insert(models.Credential).values(
         account_id=account_id,
-        email=registration.email,
-        typed_email=registration.typed_email,
-        password_hash=registration.password_hash,
+        email=wish.address.key,
+        typed_email=wish.address.typed,
+        password_hash=wish.password_hash,
         changed_at=database.now(session),
     )
     claimed = session.execute(
         fresh.on_conflict_do_nothing(index_elements=["email"]).returning(models.Credential.account_id)
     )
-    if claimed.first() is None:
-        raise _invalid_token()
+    return claimed.first() is not None
 
 
-def _register(session: Session, registration: models.Registration, account_id: str) -> None:
-    profile_version = personal.put(
-        session, account_id, subject=account_id, name=registration.name, email=registration.typed_email
+def _wish_of(registration: models.Registration) -> Wish:
+    return Wish(
+        name=registration.name,
+        address=addresses.Address(typed=registration.typed_email, key=registration.email, local_part=""),
+        org_name=registration.org_name,
+        password_hash=registration.password_hash,
     )
-    register = partial(account.register, account_id=account_id, profile_version=profile_version)
-    store.execute(session, projections.account_stream(account_id), projections.ACCOUNT, register)
 
 
-def _found(session: Session, registration: models.Registration, org_id: str, owner_id: str) -> None:
-    profile = {**projections.EMPTY_ORG_PROFILE, "name": registration.org_name}
+def found_org(session: Session, *, org_id: str, name: str, owner_id: str) -> None:
+    """On the plan Free, as billing makes it when it hears of it."""
+    profile = {**projections.EMPTY_ORG_PROFILE, "name": name}
     profile_version = personal.put(session, org_id, subject=org_id, **profile)
     found = partial(org.found, org_id=org_id, owner_id=owner_id, profile_version=profile_version)
     store.execute(session, projections.org_stream(org_id), projections.ORG, found)

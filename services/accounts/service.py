@@ -16,6 +16,8 @@ from services.accounts import (
     deletions,
     email_changes,
     inputs,
+    members,
+    membership,
     org,
     org_profile,
     password_resets,
@@ -25,7 +27,7 @@ from services.accounts import (
     sessions,
     throttling,
 )
-from shared import clock, commands, context, doors, errors, personal, revisions, rpc, store
+from shared import commands, context, doors, errors, personal, revisions, rpc, store
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]
     }
 
 
-class AccountsService(changing.Changing):
+class AccountsService(membership.Membership):
     name = "accounts"
 
     @contextmanager
@@ -88,7 +90,7 @@ class AccountsService(changing.Changing):
         account_id = email_changes.confirm(session, token, public_url=self.house.settings.public_url)
         if account_id is None:
             return registrations.confirm(session, token)
-        return {"account_id": account_id, "org_id": projections.list_orgs(session, account_id)[0]["id"]}
+        return {"account_id": account_id, "org_id": members.org_to_begin_in(session, account_id)}
 
     @contextmanager
     def _resets_bounded(self, email: str) -> Iterator[None]:
@@ -377,17 +379,9 @@ class AccountsService(changing.Changing):
 
 
 def _signed_in(session: Session, account_id: str, user_agent: str) -> dict[str, Any]:
-    orgs = projections.list_orgs(session, account_id)
-    first = orgs[0]
-    token, signed_in = sessions.start(session, account_id=account_id, org_id=first["id"], user_agent=user_agent)
-    return {
-        "token": token,
-        "session_id": signed_in.id,
-        "expires_at": clock.rfc3339(sessions.ends_at(signed_in)),
-        "account": projections.own_account(session, account_id),
-        "org": projections.visible_org(session, first["id"], role=first["role"]),
-        "orgs": orgs,
-    }
+    org_id = members.org_to_begin_in(session, account_id)
+    begun = sessions.start(session, account_id=account_id, org_id=org_id, user_agent=user_agent)
+    return membership.signed_in(session, *begun)
 
 
 def _wrong_credentials() -> errors.Invalid:

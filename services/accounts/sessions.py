@@ -81,11 +81,38 @@ def list_of(session: Session, account_id: str, *, current_id: str) -> list[dict[
     ]
 
 
+def switch(session: Session, *, session_id: str, account_id: str, org_id: str) -> tuple[str, models.SignedIn]:
+    """
+    End the session, and start another in an org that the person is in; it lasts no longer than the first would have.
+
+    A token never changes its org: who remembers whose it is would go on in the other one for a while.
+
+    :returns: the new token, which is shown this once, and its session
+    :raises NotFound: `unknown_org` if the person is not in it; `unknown_session`
+    """
+    if session.get(models.Member, (org_id, account_id)) is None:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    former = session.get(models.SignedIn, session_id, with_for_update=True)
+    if former is None or former.account_id != account_id:
+        raise _unknown()
+    token, signed_in = start(session, account_id=account_id, org_id=org_id, user_agent=former.user_agent)
+    signed_in.expires_at = former.expires_at
+    session.delete(former)
+    session.flush()
+    return token, signed_in
+
+
 def end(session: Session, *, session_id: str, account_id: str) -> None:
     """:raises NotFound: `unknown_session`, also for somebody else's"""
     ours = (models.SignedIn.id == session_id) & (models.SignedIn.account_id == account_id)
     if session.execute(delete(models.SignedIn).where(ours).returning(models.SignedIn.id)).first() is None:
         raise _unknown()
+
+
+def end_in(session: Session, *, account_id: str, org_id: str) -> None:
+    """Of a person who is not in the org any more."""
+    theirs = (models.SignedIn.account_id == account_id) & (models.SignedIn.org_id == org_id)
+    session.execute(delete(models.SignedIn).where(theirs))
 
 
 def end_all(session: Session, account_id: str) -> None:

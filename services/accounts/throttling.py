@@ -74,7 +74,7 @@ TOKEN = Rule(  # nobody guesses one; this bounds the work
     per_subject=None,
     per_client=30,
     in_all=1000,
-    failures=frozenset({"invalid_token"}),
+    failures=frozenset({"invalid_token", "invalid_invitation"}),
 )
 REGISTRATION = Rule(name="registration", window=HOUR, per_subject=5, per_client=20, in_all=1000)
 RESET = Rule(name="reset", window=HOUR, per_subject=10, per_client=20, in_all=1000)

@@ -10,6 +10,7 @@ from services.accounts import (
     deletions,
     email_changes,
     erasing,
+    invitations,
     mailing,
     mails,
     models,
@@ -157,5 +158,6 @@ def prune(home: database.Database) -> None:
         password_resets.prune(session)
         deletions.prune(session)
         email_changes.prune(session)
+        invitations.prune(session)
         sessions.prune(session)
         throttling.prune(session)

@@ -143,12 +143,14 @@ class Memory:
     The answers of the last seconds, shared by all requests of a process.
 
     :ivar on_secrets_forgotten: called then, for those who act longer than a request takes
+    :ivar on_sessions_forgotten: the same for sessions
     """
 
     def __init__(self) -> None:
         self.secrets = Answers()
         self.sessions = Answers()
         self.on_secrets_forgotten: Callable[[], None] = lambda: None
+        self.on_sessions_forgotten: Callable[[], None] = lambda: None
 
     def forget_secrets(self) -> None:
         self.secrets.forget()
@@ -156,6 +158,7 @@ class Memory:
 
     def forget_sessions(self) -> None:
         self.sessions.forget()
+        self.on_sessions_forgotten()
 
 
 @dataclass(kw_only=True)

@@ -29,6 +29,7 @@ Schema = type[marshmallow.Schema]
 class Operation:
     """
     :param permission: a name of `access.PERMISSIONS`, or ANY_TOKEN, or ANYONE
+    :param token_optional: whether it is done for somebody without a token too, whom the permission then must let in
     :param answers: schema by status, the usual one first; None: an answer without a body
     :param body: the view gets the checked JSON object as `body`
     :param query: the view gets the checked query parameters as `query`
@@ -53,6 +54,7 @@ class Operation:
     tagged: bool = False
     shows_more: bool = False
     conditional: bool = False
+    token_optional: bool = False
     produces: Sequence[str] = (JSON,)
 
     @property
@@ -86,8 +88,10 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         "database_unavailable": 503,
     }
     if operation.permission != ANYONE:
-        refusals |= {"token_required": 401, "invalid_token": 401}
-    if operation.permission not in {ANYONE, ANY_TOKEN}:
+        refusals |= (
+            {"invalid_token": 401} if operation.token_optional else {"token_required": 401, "invalid_token": 401}
+        )
+    if operation.permission not in {ANYONE, ANY_TOKEN} and not operation.token_optional:
         refusals |= {"insufficient_scope": 403, "not_allowed": 403, "owner_only": 403}
     if "<" in operation.rule:
         refusals |= {"not_found": 404}

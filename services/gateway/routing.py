@@ -110,7 +110,7 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         """The view as flask-smorest's decorators would make it; only what they note on it is used."""
         documented: Any = self.doc(
             operationId=view.__name__,
-            security=[] if operation.permission == ANYONE else [{"token": []}],
+            security=_security(operation),
             **{"x-permission": operation.permission, "x-codes": operation.all_refusals},
         )(view)
         if operation.body:
@@ -140,9 +140,16 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         return documented
 
 
+def _security(operation: description.Operation) -> list[dict[str, list[str]]]:
+    """As OpenAPI has it: an empty one beside another says that it goes without."""
+    if operation.permission == ANYONE:
+        return []
+    return [{"token": []}, *([{}] if operation.token_optional else [])]
+
+
 def _door(view: View, operation: description.Operation) -> View:
     """What Flask calls: authenticate, authorise, check, ask the view, render. Schemas are made once, here."""
-    permission = operation.permission
+    permission, may_lack_token = operation.permission, operation.token_optional
     usual_status = next(iter(operation.answers))
     speaks_json, is_command = operation.has_body, operation.method != "GET"
     dumps = {status: schema().dump if schema else None for status, schema in operation.answers.items()}
@@ -152,7 +159,7 @@ def _door(view: View, operation: description.Operation) -> View:
     @functools.wraps(view)
     def door(**arguments: Any) -> werkzeug.Response:
         start_the_clock(operation.seconds)
-        if permission != ANYONE:
+        if permission != ANYONE and (not may_lack_token or "HTTP_AUTHORIZATION" in flask.request.environ):
             _admit(permission)
         if speaks_json:
             _check_accept(operation.produces)

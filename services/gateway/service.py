@@ -49,7 +49,7 @@ class Gateway:
         metrics.MESSAGES_WAITING.set_function(lambda: self.admissions.waiting)
         self.places = streams.Places(settings.connections // 2)
         self.streams = streams.Streams(usage.look(self.quota))
-        self.tokens.on_secrets_forgotten = self.streams.doubt
+        self.tokens.on_secrets_forgotten = self.tokens.on_sessions_forgotten = self.streams.doubt
         metrics.STREAMS.set_function(lambda: self.places.taken)
         groups = routes.groups(settings)
         site = app.create(settings, services=self, authentication=identification, groups=groups)
@@ -62,7 +62,8 @@ class Gateway:
 
     @rpc.on_broadcast("accounts", "accounts.OrgErased", on_subscribed=tokens.forget_sessions)
     @rpc.on_broadcast("accounts", "accounts.MemberRemoved", on_subscribed=tokens.forget_sessions)
-    def on_somebody_left(self, _event: dict[str, Any]) -> None:
+    @rpc.on_broadcast("accounts", "accounts.OwnershipTransferred", on_subscribed=tokens.forget_sessions)
+    def on_role_changed(self, _event: dict[str, Any]) -> None:
         self.tokens.forget_sessions()
 
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
 from services.accounts import org
-from services.accounts.events import MemberJoined, OrgChanged, OrgFounded
+from services.accounts.events import MemberJoined, MemberRemoved, OrgChanged, OrgFounded, OwnershipTransferred
 from shared import errors
 
 pytestmark = pytest.mark.pure
 
 ENGINES = org.evolve(org.Org(), OrgFounded(org_id="org_1", owner_id="acc_1", profile_version=1))
+OF_TWO = replace(ENGINES, members=frozenset({"acc_1", "acc_2"}))
 
 
 class TestFound:
@@ -30,6 +33,87 @@ class TestChangeProfile:
     def test_needs_an_org(self):
         with pytest.raises(errors.NotFound, match="unknown_org"):
             org.change_profile(org.Org(), profile_version=2)
+
+
+class TestJoin:
+    def test_makes_a_member(self):
+        assert org.join(ENGINES, account_id="acc_2") == [
+            MemberJoined(org_id="org_1", account_id="acc_2", role="member")
+        ]
+
+    def test_happens_once(self):
+        joined = replace(ENGINES, members=frozenset({"acc_2"}))
+
+        with pytest.raises(errors.Conflict, match="already_member"):
+            org.join(joined, account_id="acc_2")
+
+    @pytest.mark.parametrize("gone", [org.Org(), replace(ENGINES, is_erased=True)], ids=["none", "erased"])
+    def test_needs_an_org(self, gone):
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.join(gone, account_id="acc_2")
+
+
+class TestCheckOwner:
+    def test_lets_the_owner_pass_and_nobody_else(self):
+        org.check_owner(ENGINES, account_id="acc_1")
+
+        with pytest.raises(errors.Forbidden, match="owner_only"):
+            org.check_owner(ENGINES, account_id="acc_2")
+
+    @pytest.mark.parametrize("gone", [org.Org(), replace(ENGINES, is_erased=True)], ids=["none", "erased"])
+    def test_needs_an_org(self, gone):
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.check_owner(gone, account_id="acc_1")
+
+
+class TestDismiss:
+    @pytest.mark.parametrize("by", ["acc_1", "acc_2"], ids=["by the owner", "by themselves"])
+    def test_ends_a_membership(self, by):
+        assert org.dismiss(OF_TWO, account_id="acc_2", by=by) == [MemberRemoved(org_id="org_1", account_id="acc_2")]
+
+    @pytest.mark.parametrize(
+        "account_id, by, code",
+        [
+            ("acc_1", "acc_1", "owner_stays"),
+            ("acc_1", "acc_2", "owner_only"),
+            ("acc_3", "acc_2", "owner_only"),
+            ("acc_3", "acc_1", "unknown_member"),
+            ("acc_3", "acc_3", "unknown_member"),
+        ],
+    )
+    def test_is_refused(self, account_id, by, code):
+        with pytest.raises(errors.ServiceError, match=code):
+            org.dismiss(OF_TWO, account_id=account_id, by=by)
+
+
+class TestHandOver:
+    def test_makes_a_member_the_owner(self):
+        facts = org.hand_over(OF_TWO, account_id="acc_2", by="acc_1")
+
+        assert facts == [OwnershipTransferred(org_id="org_1", former_owner_id="acc_1", owner_id="acc_2")]
+        after = org.evolve(OF_TWO, facts[0])
+        assert (after.owner_id, after.members) == ("acc_2", OF_TWO.members)
+
+    @pytest.mark.parametrize(
+        "account_id, by, code",
+        [
+            ("acc_1", "acc_1", "already_owner"),
+            ("acc_3", "acc_1", "unknown_member"),
+            ("acc_2", "acc_2", "owner_only"),
+            ("acc_1", "acc_2", "owner_only"),
+        ],
+    )
+    def test_is_refused(self, account_id, by, code):
+        with pytest.raises(errors.ServiceError, match=code):
+            org.hand_over(OF_TWO, account_id=account_id, by=by)
+
+
+class TestCheckRoom:
+    def test_is_for_ten(self):
+        org.check_room(9)
+
+        with pytest.raises(errors.Conflict, match="too_many_orgs"):
+            org.check_room(10)
 
 
 class TestEvolve:

@@ -99,6 +99,14 @@ def change_thing(thing_id: str) -> dict[str, str]:
     return {"id": "any" if wanted is None else " ".join(wanted), "org_id": "org_1", "command_id": "cmd_1"}
 
 
+@routes.operation(
+    "PUT", "/v1/things/<thing_id>", permission="invitation:accept", token_optional=True, answers={200: Thing}
+)
+def take_thing(thing_id: str) -> dict[str, str]:
+    """Take a thing, with a token or without."""
+    return {"id": thing_id, "org_id": context.current().actor.org_id, "command_id": context.current().actor.kind}
+
+
 @routes.operation("DELETE", "/v1/things/<thing_id>", permission="org:manage", answers={204: None})
 def remove_thing(thing_id: str) -> None:
     """Remove a thing."""

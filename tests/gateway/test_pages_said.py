@@ -3,7 +3,7 @@
 import flask
 import pytest
 
-from services.gateway.pages import account, billing, bots, consequences, leaving, secrets, shell
+from services.gateway.pages import billing, bots, consequences, leaving, secrets, shell
 from shared import context, errors
 from tests.gateway import examples
 
@@ -364,22 +364,6 @@ class TestAccount:
         assert "A payment is overdue" in page
         assert "$0" not in page
         assert "paid period" not in page
-
-    def test_shows_a_member_the_orgs_name_and_no_form(self, render):
-        page = render("account/org", role="member", org={"name": "Engines"}, members=[], most=100)
-
-        assert "The owner of the organization changes" in page
-        assert 'name="legal_name"' not in page
-
-    def test_promises_nothing_of_the_orgs_details_that_invoices_do_not_keep(self, site, render):
-        with site.test_request_context("/account/org"):
-            form = account.Org(data={"name": "Engines"})
-
-        page = render("account/org", form=form, org={"name": "Engines"}, members=[], most=100)
-
-        assert "Kept for your records and our support" in page
-        for untrue in ("As it stands on invoices", "Where invoices and payment notices go", "for billing."):
-            assert untrue not in page
 
     def test_names_the_exact_subject_with_which_one_leaves(self, site, render):
         page = leaving_page(site, render)

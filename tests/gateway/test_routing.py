@@ -26,6 +26,23 @@ class TestAuthentication:
         assert client.post(NOOP, data=b"{").status_code == 401
 
 
+class TestOptionalToken:
+    def test_is_done_for_nobody_and_for_whoever_comes_with_a_token(self, client, owner, secret):
+        answers = [client.put("/v1/things/1", headers=headers).json for headers in ({}, owner, secret)]
+
+        assert [(one["command_id"], one["org_id"]) for one in answers] == [
+            ("anyone", ""),
+            ("person", "org_1"),
+            ("secret", "org_1"),
+        ]
+
+    @pytest.mark.parametrize("header", ["Bearer nobodys", "Basic YTpi", "Bearer"])
+    def test_that_is_not_good_is_refused_all_the_same(self, client, header):
+        answer = client.put("/v1/things/1", headers={"Authorization": header})
+
+        assert (answer.status_code, answer.json["code"]) == (401, "invalid_token")
+
+
 class TestPermission:
     def test_needs_the_secrets_scope(self, client, secret, reader):
         allowed, refused = (client.post(NOOP, json=MESSAGE, headers=headers) for headers in (secret, reader))

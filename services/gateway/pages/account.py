@@ -1,30 +1,14 @@
-"""Your Account: General, Org, Billing, API. How to leave is in `leaving`."""
+"""Your Account: General, Billing, API. Org is in `org`, how to leave in `leaving`."""
 
 from typing import Any
 
 import flask
 from flask import g
-from wtforms import EmailField, StringField, TextAreaField  # type: ignore[import-untyped]
 
 from services.gateway.pages import credentials, forms, views, words
-from services.gateway.pages.welcome import needed
 from shared import context
 
 pages = views.Pages("pages_account", __name__)
-
-MOST_MEMBERS = 100
-
-
-class Org(forms.Form):
-    name = StringField("Name", [needed], render_kw={"autocomplete": "organization", "maxlength": 100})
-    legal_name = StringField("Legal name", render_kw={"maxlength": 200})
-    address = TextAreaField("Address", render_kw={"rows": 4, "maxlength": 500, "autocomplete": "street-address"})
-    tax_id = StringField("Tax ID", render_kw={"maxlength": 50})
-    billing_email = EmailField("Billing email", description="For our support. No mail goes there yet.")
-
-    @property
-    def texts(self) -> dict[str, str]:
-        return {name: self[name].data or "" for name in ("name", "legal_name", "address", "tax_id", "billing_email")}
 
 
 @pages.view("/account", permission="account:manage", methods=["GET", "POST"])
@@ -55,29 +39,6 @@ def end_session(session_id: str) -> Any:
         g.services.accounts.end_session(command_id=forms.command_id(), session_id=session_id)
     g.authentication.forget_sessions()
     return views.see_other("/account")
-
-
-@pages.view("/account/org", permission="org:read")
-def show_org() -> Any:
-    """The owner may change it, a member sees its name."""
-    org = g.services.accounts.get_org()
-    return _org_page(Org(data=org), org)
-
-
-@pages.view("/account/org", permission="org:write", methods=["POST"])
-def change_org() -> Any:
-    form = Org()
-    if form.is_sent:
-        with form.refusals():
-            g.services.accounts.change_org(command_id=forms.command_id(), **form.texts)
-            flask.flash("Your organization's details are changed.", "success")
-            return views.see_other("/account/org")
-    return _org_page(form, g.services.accounts.get_org())
-
-
-def _org_page(form: Org, org: dict[str, Any]) -> Any:
-    members = g.services.accounts.list_members(limit=MOST_MEMBERS)
-    return forms.answer("pages/account/org.html", form, org=org, members=members, most=MOST_MEMBERS)
 
 
 @pages.view("/account/billing", permission="account:manage")

@@ -18,7 +18,9 @@ from services.gateway.pages import (
     failures,
     forms,
     guard,
+    invitation,
     leaving,
+    org,
     secrets,
     shell,
     usage,
@@ -27,7 +29,9 @@ from services.gateway.pages import (
 )
 from services.gateway.settings import Settings
 
-GROUPS = [one.pages for one in (welcome, bots, usage, account, credentials, leaving, billing, secrets)]
+GROUPS = [
+    one.pages for one in (welcome, invitation, bots, usage, account, credentials, org, leaving, billing, secrets)
+]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600
 
