@@ -12,8 +12,9 @@ and followed.
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -49,13 +50,14 @@ def run() -> list[Result]:
                 paced.run, messages, per_second=PER_SECOND, seconds=QUIET_SECONDS + BURST_SECONDS
             )
             webhooks = _signed(standing, bodies)
-            time.sleep(QUIET_SECONDS)
-            began_at = time.time()
-            milliseconds = _all_at_once(webhooks)
-            answered_at = time.time()
-            stack.until(lambda: _followed(standing) == WEBHOOKS, seconds=BURST_SECONDS)
-            ended_at = time.time()
+            with _billing(standing) as connection:
+                time.sleep(QUIET_SECONDS)
+                told = _all_at_once(webhooks)
+                stack.until(lambda: _followed(connection) == WEBHOOKS, seconds=BURST_SECONDS)
+                ended_at = time.time()
             answers = _admitted(admitting)
+    began_at = min(answer.due_at for answer in told)
+    milliseconds = [answer.milliseconds for answer in told]
     if max(milliseconds) > SLOWEST_MS:
         raise RuntimeError(f"the slowest webhook was answered after {max(milliseconds):.0f} ms")
     lasted = ended_at - began_at
@@ -70,7 +72,6 @@ def run() -> list[Result]:
             detail={
                 "webhooks": WEBHOOKS,
                 "slowest_webhook_ms": round(max(milliseconds)),
-                "all_answered_within_seconds": round(answered_at - began_at, 1),
                 "all_followed_within_seconds": round(lasted, 1),
                 "quiet_p50_p99_ms": [round(statistics.median(quiet), 1), round(_p99(quiet), 1)],
                 "burst_p50_p99_ms": [round(statistics.median(burst), 1), round(_p99(burst), 1)],
@@ -102,24 +103,32 @@ def _signed(standing: stack.Standing, bodies: Sequence[str]) -> list[load.Reques
     ]
 
 
-def _all_at_once(webhooks: Sequence[load.Request]) -> list[float]:
-    """Gives how long each took to be answered, in milliseconds. :raises RuntimeError: if one was refused"""
+def _all_at_once(webhooks: Sequence[load.Request]) -> list[paced.Answer]:
+    """:raises RuntimeError: if one was refused"""
     per_second = len(webhooks) / MOMENT_SECONDS
     answers = paced.run(webhooks, per_second=per_second, seconds=MOMENT_SECONDS, connections=CONNECTIONS)
     if refused := [answer.status for answer in answers if answer.status != "200"]:
         raise RuntimeError(f"of {len(answers)} webhooks {len(refused)} were refused: {refused[0]}")
-    return [answer.milliseconds for answer in answers]
+    return answers
 
 
-def _followed(standing: stack.Standing) -> int:
-    """How many are stored, once nothing is left to be done about them."""
-    from sqlalchemy import create_engine, text
+@contextmanager
+def _billing(standing: stack.Standing) -> Iterator[Any]:
+    """A connection to its database, opened before the burst: this process should take none of its time."""
+    from sqlalchemy import create_engine
 
-    engine = create_engine(standing.environment["BILLING_DATABASE_URL"])
+    engine = create_engine(standing.environment["BILLING_DATABASE_URL"], isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        left = connection.scalar(text("SELECT count(*) FROM jobs WHERE state <> 'done'"))
-        stored = connection.scalar(text(r"SELECT count(*) FROM webhooks WHERE id LIKE 'evt\_burst\_%'"))
+        yield connection
     engine.dispose()
+
+
+def _followed(connection: Any) -> int:
+    """How many are stored, once nothing is left to be done about them."""
+    from sqlalchemy import text
+
+    left = connection.scalar(text("SELECT count(*) FROM jobs WHERE state <> 'done'"))
+    stored = connection.scalar(text(r"SELECT count(*) FROM webhooks WHERE id LIKE 'evt\_burst\_%'"))
     return 0 if left else int(stored or 0)
 
 

@@ -122,8 +122,10 @@ def _kept(session: Session, webhooks: dict[str, Webhook]) -> list[Webhook]:
     ]
     if not rows:
         return []
-    insert = postgresql.insert(models.Webhook).values(rows).on_conflict_do_nothing()
-    return [webhooks[id] for id in session.scalars(insert.returning(models.Webhook.id))]
+    table: Any = models.Webhook.__table__
+    # The rows apart from the statement, which is not compiled anew then.
+    insert = postgresql.insert(table).on_conflict_do_nothing().returning(table.columns.id)
+    return [webhooks[id] for id in session.connection().execute(insert, rows).scalars()]
 
 
 def _looks(followed: Sequence[Webhook], orgs: Mapping[str, str]) -> list[jobs.Wanted]:
