@@ -15,7 +15,7 @@ def test_the_first_steps_work(stack: Running) -> None:
 
 def test_the_secrets_that_a_pepper_still_holds_can_be_counted(stack: Running) -> None:
     page = (files.ROOT / "docs" / "going-live.md").read_text()
-    (question,) = re.findall(r"^SELECT .*;$", page, re.MULTILINE)
+    (question,) = re.findall(r"^SELECT .*?;$", page, re.MULTILINE | re.DOTALL)
     before = sum(row.count for row in stack.rows("secrets", question))
 
     stack.sign_up()

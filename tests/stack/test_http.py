@@ -93,10 +93,16 @@ POSTS = {
     "POST /v1/secret-leaks": Post(body=[{"token": LOST}], other=[{"token": OTHER}], status=202),
     "POST /v1/messages": Post(body={"bot_id": "{bot_id}"}, other={"bot_id": "bot_another"}, status=201),
     "POST /v1/billing-portal": Post(),
+    "POST /v1/orgs": Post(body={"name": "Ada"}, other={"name": "Eve"}, status=201),
+    "POST /v1/org/invitations": Post(
+        body={"email": "guest@example.com"}, other={"email": "eve@example.com"}, status=201
+    ),
 }
-# A token opens an account once, or undoes a change (`accounts/test_changing.py`); links of a deletion are in
-# `test_leaving`; a preview changes nothing; Stripe's events have ids (`test_webhooks`).
+# A token opens an account once, or undoes a change (`accounts/test_changing.py`), or lets somebody join
+# (`accounts/test_invitations.py`); links of a deletion are in `test_leaving`; a preview changes nothing; what Stripe
+# tells has ids (`test_webhooks`).
 ELSEWHERE = {
+    "POST /v1/invitation-acceptances",
     *("POST /v1/email-confirmations", "POST /v1/email-undos"),
     *("POST /v1/deletion-confirmations", "POST /v1/deletion-withdrawals"),
     *("POST /v1/subscription/preview", "POST /v1/stripe/webhook"),
@@ -195,7 +201,10 @@ CONDITIONAL: dict[str, tuple[str, Any]] = {
     "DELETE /v1/subscription/scheduled-change": ("/v1/subscription", None),
 }
 # A token is used up there, or the present password is asked for, and nothing is shown that could have changed.
-SPENT = {"PUT /v1/password-resets", "PUT /v1/account/password", "PUT /v1/account/email"}
+SPENT = {
+    *("PUT /v1/password-resets", "PUT /v1/account/password", "PUT /v1/account/email"),
+    *("PUT /v1/org/owner", "PUT /v1/sessions/current/org"),
+}
 
 
 class TestIfMatch:

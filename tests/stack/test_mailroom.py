@@ -35,6 +35,7 @@ def mailroom(stack: Running, rabbitmq: RabbitmqServer) -> Iterator[int]:
     process.await_ready()
     yield port
     process.stop()
+    del stack.processes["mailroom"]  # or whoever wants all of the stack to live would wait for it
 
 
 def write(port: int, sender: str, text: bytes) -> None:
