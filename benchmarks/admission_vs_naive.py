@@ -65,7 +65,12 @@ def _one_by_one() -> type:
         @server.site
         def open(self) -> Any:
             site = Gateway.open(self)
-            self.admissions = coalescer.Coalescer(admissions.sender(self.quota), max_batch=1, max_in_flight=IN_FLIGHT)
+            self.admissions = coalescer.Coalescer(
+                admissions.sender(self.quota),
+                unavailable=admissions.unavailable,
+                max_batch=1,
+                max_in_flight=IN_FLIGHT,
+            )
             return site
 
     return OneByOne
