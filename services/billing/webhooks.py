@@ -129,17 +129,17 @@ def _kept(session: Session, webhooks: dict[str, Webhook]) -> list[Webhook]:
 
 
 def _looks(followed: Sequence[Webhook], orgs: Mapping[str, str]) -> list[jobs.Wanted]:
-    """What is to be looked at, once for all webhooks about it."""
-    looks: dict[jobs.Wanted, None] = {}
+    """What is to be looked at; several may be about the same."""
+    looks = []
     for webhook in followed:
         if webhook.type.startswith(DISPUTE):  # which names no customer, only a charge
-            looks[jobs.Wanted(FOLLOW_DISPUTE, webhook.object_id, "dispute_id")] = None
+            looks.append(jobs.Wanted(FOLLOW_DISPUTE, webhook.object_id, "dispute_id"))
         elif org_id := orgs.get(webhook.customer_id):
             kind = FOLLOW_PAYMENTS if webhook.type == REFUND else FOLLOW
-            looks[jobs.Wanted(kind, org_id, "org_id")] = None
+            looks.append(jobs.Wanted(kind, org_id, "org_id"))
         else:
             log.warning("webhook of an unknown customer", webhook=webhook.id, type=webhook.type)
-    return list(looks)
+    return looks
 
 
 def is_followed(type: str) -> bool:
