@@ -104,7 +104,10 @@ class TestRedrive:
         assert positions(parked) == [2, 4, 6, 7]
 
     def test_keeps_order_with_what_arrives_meanwhile(self, home, parked):
-        """The live consumer gets version 6 while version 3 is redriven; it is parked behind and applied last."""
+        """
+        The live consumer gets version 6 while version 3 is redriven, and is applied last: parked behind the others and
+        redriven as a fifth, or, if the redrive is quicker to the lock each time, by the live consumer itself.
+        """
         arrived: list[Any] = []
 
         def arriving(_fact: Added, event: envelope.Envelope) -> None:
@@ -120,7 +123,8 @@ class TestRedrive:
             outcomes.append(parking.redrive(parked.inbox, ONE))
 
         assert versions_of(parked) == [1, 2, 3, 4, 5, 6]
-        assert (outcomes[0].reason, sum(outcome.redriven for outcome in outcomes)) == ("", 5)
+        assert [outcome.reason for outcome in outcomes] == ["", ""]
+        assert sum(outcome.redriven for outcome in outcomes) in (4, 5)
         assert parked.parked() == []
 
     def test_run_twice_at_once_applies_once(self, home, parked):
