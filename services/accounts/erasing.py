@@ -10,7 +10,7 @@ ours.
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -139,6 +139,8 @@ def _forget_credentials(session: Session, account_id: str, email: str) -> None:
     for subject in (account_id, *session.scalars(pending).all()):
         erasures.forget_jobs(session, subject)
     invitations.forget_address(session, email)
+    acts = update(models.OperatorAct).where(models.OperatorAct.account_id == account_id)
+    session.execute(acts.values(reason=""))
     erasures.forget_commands(session, account_id=account_id)
 
 

@@ -200,6 +200,26 @@ class ErasureReport(State):
     reported_at: Mapped[datetime]
 
 
+class OperatorAct(State):
+    """
+    Somebody at the command line looked for somebody or ended sessions. What was typed is not kept.
+
+    :param act: `find_org` or `end_sessions`
+    :param account_id: whom it was about; empty if nobody was found
+    :param operator: who did it
+    :param reason: why; it goes with the person, and what was done stays
+    """
+
+    __tablename__ = "operator_acts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    act: Mapped[str]
+    account_id: Mapped[str] = mapped_column(index=True)
+    operator: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+
+
 class Account(Views):
     __tablename__ = "accounts"
 
