@@ -105,8 +105,8 @@ class TestRedrive:
 
     def test_keeps_order_with_what_arrives_meanwhile(self, home, parked):
         """
-        The live consumer gets version 6 while version 3 is redriven, and is applied last: parked behind the others and
-        redriven as a fifth, or, if the redrive is quicker to the lock each time, by the live consumer itself.
+        The live consumer gets version 6 while version 3 is redriven, and is applied last: parked behind the others
+        and redriven as a fifth, or, if the redrive is quicker to the lock each time, by the live consumer itself.
         """
         arrived: list[Any] = []
 
