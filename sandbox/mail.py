@@ -38,7 +38,7 @@ class Folder:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """The mails in the order of their arrival: from, to, subject, text, received_at, message_id."""
+    """The mails in the order of their arrival: from, to, subject, text, html, received_at, message_id."""
     for path in sorted(folder.glob("*.json")):
         yield json.loads(path.read_text())
 
@@ -46,12 +46,14 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
 def _readable(envelope: Envelope) -> dict[str, Any]:
     raw = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content or "").encode()
     message = message_from_bytes(raw, policy=policy.default)
-    body = message.get_body(("plain", "html"))
+    body, page = message.get_body(("plain", "html")), message.get_body(("html",))
     return {
         "from": envelope.mail_from,
         "to": ", ".join(envelope.rcpt_tos),
         "subject": str(message["Subject"] or ""),
         "text": body.get_content() if body is not None else "",
+        "html": page.get_content() if page is not None else "",
+        "auto_submitted": str(message["Auto-Submitted"] or ""),
         "message_id": str(message["Message-ID"] or ""),
         "received_at": datetime.now(UTC).isoformat(),
     }

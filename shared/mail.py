@@ -25,13 +25,18 @@ class Mailer:
     smtp_url: str
     sender: str
 
-    def send(self, job_id: str, *, to: str, subject: str, text: str) -> None:
-        """:raises OSError: (smtplib's errors are OSErrors) if the server did not take it"""
+    def send(self, job_id: str, *, to: str, subject: str, text: str, html: str = "") -> None:
+        """
+        :param html: the same as the text, for programs that show HTML; the text stays beside it
+        :raises OSError: (smtplib's errors are OSErrors) if the server did not take it
+        """
         message = EmailMessage(policy=SMTP)
         message["From"], message["To"], message["Subject"] = self.sender, to, subject
         message["Message-ID"] = f"<{job_id}@{self.sender.rpartition('@')[2].rstrip('>')}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text)
+        if html:
+            message.add_alternative(html, subtype="html")
         with self._server() as server:
             server.send_message(message)
 

@@ -48,6 +48,7 @@ LIBRARIES = {
     "authres": ("services/mailroom/authenticity.py",),
     "dns": ("services/mailroom/authenticity.py",),
     "argon2": ("services/accounts/passwords.py",),
+    "jinja2": ("services/accounts/letters.py", "sandbox/stripe/*.py"),
     "structlog": ("shared/logs.py",),
     "requests": ("services/billing/stripe_transport.py", *OUTSIDE),
     "environs": (),  # settings are read by shared/config.py

@@ -42,7 +42,7 @@ def clock_reset() -> None:
 @options.as_json
 @click.option("--to", default="", help="Only mail to this address.")
 def mail(as_json: bool, to: str) -> None:
-    """The mails that the sandbox's mail server has taken; with --json: to, subject, text and more."""
+    """The mails that the sandbox's mail server has taken; with --json: to, subject, text, html and more."""
     from ops import stack
     from sandbox import mail as mailbox
 

@@ -17,6 +17,7 @@ and press the button there. The link is good for {hours} hour, and once.
 
 If it was not you, do nothing: without the confirmation nothing changes.
 """,
+        action="Confirm the new address",
     )
 
 
@@ -51,6 +52,7 @@ If it was not you, open
 and press the button there: the account gets this address back, everybody is signed out, and we mail you a link with
 which you set another password. The link is good for {days} days, and once.
 """,
+        action="Undo the change",
     )
 
 
@@ -67,4 +69,5 @@ If it was not you, set another one at
 
 {reset_link}
 """,
+        action="Set another password",
     )

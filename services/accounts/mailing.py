@@ -17,5 +17,10 @@ def mail_to(session: Session, typed_email: str, mail: mails.Mail, *, subject: st
     """
     if not personal.keep(session, subject):
         return
-    payload = {"to": addresses.deliverable(typed_email), "subject": mail.subject, "text": mail.text}
+    payload = {
+        "to": addresses.deliverable(typed_email),
+        "subject": mail.subject,
+        "text": mail.text,
+        "action": mail.action,
+    }
     jobs.add(session, kind, payload, subject=subject)

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mail:
+    """
+    :param text: all that it says; a link stands alone on its line
+    :param action: what the button is called that the link becomes where mails are shown as HTML; see `letters`
+    """
+
     subject: str
     text: str
+    action: str = ""
 
 
 def confirm_address(*, link: str, hours: int) -> Mail:
@@ -28,6 +34,7 @@ and press the button there. The link is good for {hours} hours.
 
 If it was not you, do nothing: without the confirmation there is no account.
 """,
+        action="Confirm the address",
     )
 
 
@@ -44,6 +51,7 @@ You can sign in at
 
 If it was not you, there is nothing you need to do.
 """,
+        action="Sign in",
     )
 
 
@@ -63,6 +71,7 @@ You need no account for it: if you have none, you can open one there. The link i
 
 If you do not know what this is about, do nothing, and nothing happens.
 """,
+        action="See the invitation",
     )
 
 
@@ -91,6 +100,7 @@ billing is for the new owner. You can leave it under
 
 If it was not you, somebody knows your password: set another one, and write to us.
 """,
+        action="Your organization",
     )
 
 
@@ -105,6 +115,7 @@ after from now on. You find it at
 
 {account_link}
 """,
+        action="Your organization",
     )
 
 
@@ -122,6 +133,7 @@ The link is good for {minutes} minutes, and once.
 
 If it was not you, do nothing: your password stays as it is.
 """,
+        action="Set a new password",
     )
 
 
@@ -138,6 +150,7 @@ a larger plan at
 
 {billing_link}
 """,
+        action="Look at the plans",
     )
 
 
@@ -161,6 +174,7 @@ If you need more before, you can choose a larger plan at
 
 {billing_link}
 """,
+        action="Look at the plans",
     )
 
 
@@ -182,6 +196,7 @@ The first one, of the plan {kept}, goes on as it is. You find both, with their i
 
 {billing_link}
 """,
+        action="Billing Management",
     )
 
 
@@ -204,6 +219,7 @@ and where it was found if that was said, stands at
 
 {secrets_link}
 """,
+        action="Look at the secret",
     )
 
 
@@ -221,6 +237,7 @@ Which one it is, and when it was last used, stands at
 
 If programs need one after that day, make another there and give it to them before. If not, there is nothing to do.
 """,
+        action="Look at the secret",
     )
 
 
@@ -236,6 +253,7 @@ If it was not you, somebody can read your mail: change the password of your mail
 
 {reset_link}
 """,
+        action="Set another password",
     )
 
 
@@ -253,6 +271,7 @@ and press the button there. The link is good for {minutes} minutes. Opening it d
 
 If it was not you, do nothing, and nothing is deleted; and choose another password, since somebody knows yours.
 """,
+        action="Confirm the deletion",
     )
 
 
@@ -271,6 +290,7 @@ and press the button there. The link is good for {minutes} minutes. Opening it d
 If it was not you, do nothing, and nothing is deleted; but somebody can write mails in your name: change the password
 of your mailbox.
 """,
+        action="Confirm the deletion",
     )
 
 
@@ -287,6 +307,7 @@ that others are in. Hand it over to one of them, or remove them, and ask again b
 
 If it was not you, somebody can write mails in your name: change the password of your mailbox.
 """,
+        action="Leaving, in Your Account",
     )
 
 
@@ -308,6 +329,7 @@ and press the button there, or withdraw it under Your Account, Leaving.
 Then all goes, for good: your name, address and password; and if you are alone in your organization, its subscription,
 secrets, bots and usage too. Invoices stay with our payment provider, as tax law asks.
 """,
+        action="Change your mind",
     )
 
 
@@ -334,6 +356,7 @@ them there, and ask again at
 
 {account_link}
 """,
+        action="Leaving, in Your Account",
     )
 
 

@@ -11,6 +11,7 @@ from services.accounts import (
     email_changes,
     erasing,
     invitations,
+    letters,
     mailing,
     mails,
     models,
@@ -35,7 +36,9 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
     mailer = mail.Mailer(settings.smtp_url, settings.mail_from)
 
     def send(job_id: str, payload: dict[str, Any]) -> None:
-        mailer.send(job_id, to=payload["to"], subject=payload["subject"], text=payload["text"])
+        said = {"subject": payload["subject"], "text": payload["text"]}
+        html = letters.html(**said, action=payload.get("action", ""))  # a release before this one named none
+        mailer.send(job_id, to=payload["to"], **said, html=html)
 
     def mail_reset_link(job_id: str, payload: dict[str, Any]) -> None:
         with home.begin() as session:

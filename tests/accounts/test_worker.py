@@ -1,5 +1,7 @@
 """What accounts does without a caller."""
 
+import re
+
 import pytest
 from sqlalchemy import func, insert, select
 
@@ -25,6 +27,16 @@ class TestWork:
         accounts.settings = working
         accounts.wait(minutes=1)
         assert len(accounts.deliver()) == 1
+
+    def test_sends_a_mail_as_text_and_as_html_with_the_same_links(self, accounts):
+        accounts.register()
+
+        (mail,) = accounts.deliver()
+
+        (link,) = re.findall(r"https?://\S+", mail["text"])
+        assert set(re.findall(r'href="([^"]+)"', mail["html"])) == {link}
+        assert "Confirm the address" in mail["html"]
+        assert mail["auto_submitted"] == "auto-generated"
 
     def test_keeps_nothing_of_a_mail_that_is_sent(self, accounts):
         accounts.register()

@@ -73,6 +73,16 @@ class TestSend:
         assert (message["To"], message["Subject"]) == ("ada@example.org", "Grüße")
         assert message.get_content().replace("\r\n", "\n") == LETTER["text"]
 
+    def test_sends_html_beside_the_text_and_says_that_a_program_wrote_it(self, server):
+        mailer(server).send("job_1", **LETTER, html="<p>Your link: ü</p>")
+
+        message = server.message()
+        parts = [(part.get_content_type(), part.get_content().split()) for part in message.iter_parts()]
+        assert message.get_content_type() == "multipart/alternative"
+        assert parts[0] == ("text/plain", LETTER["text"].split())
+        assert parts[1] == ("text/html", ["<p>Your", "link:", "ü</p>"])
+        assert message["Auto-Submitted"] == "auto-generated"
+
     def test_gives_the_same_job_the_same_message_id(self, server):
         for _ in range(2):
             mailer(server).send("job_1", **LETTER)
