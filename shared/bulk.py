@@ -17,6 +17,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from shared import prepared
+
 Rows = Sequence[Mapping[str, Any]]
 Write = Callable[[Table, tuple[str, ...], str], str]
 
@@ -91,7 +93,7 @@ def run(session: Session, *statements: Statement) -> None:
         if statement.rows:
             sql.append(_sql(statement, f"p{index}", parameters))
     if sql:
-        session.connection().exec_driver_sql("; ".join(sql), parameters)
+        prepared.execute(session, sql, parameters)
 
 
 def text_array(values: Sequence[str]) -> str:

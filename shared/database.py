@@ -74,7 +74,7 @@ class Database:
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "chatness",
-                "options": f"-c timezone=UTC{milliseconds}",
+                "options": f"-c timezone=UTC -c plan_cache_mode=force_generic_plan{milliseconds}",
                 **LOST_NETWORK,
             },
         )

@@ -25,11 +25,18 @@ class Connection(psycopg2.extensions.connection):
     :ivar beginning: how a transaction begins on it; empty: by itself each statement is one
     :ivar prologue: what goes to the server in front of the next statement
     :ivar epilogue: and what goes behind it
+    :ivar prepared: the statements that the server keeps a plan of, and what it calls them
+    :ivar named: how many names were given to such, to those that failed too
     """
 
     beginning = "BEGIN; "
     prologue = ""
     epilogue = ""
+    named = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.prepared: dict[str, str] = {}
 
     def is_silent(self) -> bool:
         """Whether nothing has come of itself: the server says goodbye before it goes, and its system after it."""
@@ -122,6 +129,18 @@ def end_with_next(dbapi_connection: Any) -> None:
     after it would be no part of the transaction.
     """
     _bare(dbapi_connection).epilogue = "; COMMIT"
+
+
+def prepared_on(dbapi_connection: Any) -> dict[str, str]:
+    """The names of the statements that were prepared on it; whoever prepares another adds it."""
+    return _bare(dbapi_connection).prepared
+
+
+def new_name(dbapi_connection: Any) -> str:
+    """A name that no prepared statement of this connection has, nor one that failed."""
+    connection = _bare(dbapi_connection)
+    connection.named += 1
+    return f"p{connection.named}"
 
 
 def _bare(dbapi_connection: Any) -> Connection:

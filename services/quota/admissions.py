@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from services.quota import boundary, erasing, ledger, models, projections
-from shared import bulk, database, errors
+from shared import bulk, database, errors, prepared
 
 
 class Item(NamedTuple):
@@ -65,6 +65,7 @@ def admit(session: Session, items: Sequence[Item], *, waits: bool = True) -> Dec
     """
     if not items:
         return Decided(answers=[], admitted=0)
+    prepared.plan_once(session)
     pages, hindrances = _look(session, items, waits=waits)
     missing = {item.org_id for item in items} - pages.keys()
     locked = set() if waits else boundary.known(session, missing)
@@ -161,13 +162,12 @@ def _same(message: Any, item: Item) -> dict[str, Any]:
 # Of the messages only what is out of the ordinary comes back. Each is looked up in the index by a query of its own:
 # as a join the planner would read a whole table wherever it believes that to be short.
 _ORGS = """
-FROM orgs WHERE org_id = ANY (CAST(:org_ids AS text[])) AND EXISTS (
-    SELECT FROM bots WHERE bots.org_id = orgs.org_id AND bots.bot_id = ANY (CAST(:bot_ids AS text[]))
+FROM orgs WHERE org_id = ANY (CAST(%(org_ids)s AS text[])) AND EXISTS (
+    SELECT FROM bots WHERE bots.org_id = orgs.org_id AND bots.bot_id = ANY (CAST(%(bot_ids)s AS text[]))
 ) ORDER BY org_id FOR UPDATE {how}
 """
 _COLUMNS = [column.name for column in models.Org.__table__.columns]
 _LOOK = f"""
-SELECT {_ORGS};
 WITH locked AS MATERIALIZED (SELECT * {_ORGS})
 SELECT {", ".join(_COLUMNS)}, clock_timestamp() AS locked_at,
     NULL::bigint AS place, NULL::boolean AS is_known, NULL::jsonb AS reasons
@@ -180,14 +180,15 @@ FROM (
             WHERE messages.org_id = asked.org_id AND messages.message_id = asked.message_id LIMIT 1) AS is_known,
         (SELECT reasons FROM bots
             WHERE bots.org_id = asked.org_id AND bots.bot_id = asked.bot_id LIMIT 1) AS reasons
-    FROM unnest(CAST(:org_ids AS text[]), CAST(:message_ids AS text[]), CAST(:bot_ids AS text[]))
+    FROM unnest(CAST(%(org_ids)s AS text[]), CAST(%(message_ids)s AS text[]), CAST(%(bot_ids)s AS text[]))
         WITH ORDINALITY AS asked (org_id, message_id, bot_id, place)
     OFFSET 0
 ) AS looked_up
 WHERE is_known OR reasons IS NULL OR reasons <> '[]'
 """
-_LOOK_AND_WAIT = text(_LOOK.format(how=""))
-_LOOK_AT_THE_FREE = text(_LOOK.format(how="SKIP LOCKED"))
+_LOOK_AND_WAIT, _LOOK_AT_THE_FREE = (
+    [f"SELECT {_ORGS.replace('{how}', how)}", _LOOK.replace("{how}", how)] for how in ("", "SKIP LOCKED")
+)
 
 
 def _look(
@@ -196,7 +197,7 @@ def _look(
     """Lock the orgs. And what is in the way of the items that have something, by their index."""
     org_ids, message_ids, bot_ids = (bulk.text_array(column) for column in zip(*items, strict=True))
     asked = {"org_ids": org_ids, "message_ids": message_ids, "bot_ids": bot_ids}
-    rows = session.execute(_LOOK_AND_WAIT if waits else _LOOK_AT_THE_FREE, asked).all()
+    rows = prepared.execute(session, _LOOK_AND_WAIT if waits else _LOOK_AT_THE_FREE, asked).all()
     pages = boundary.pages_of(session, [row for row in rows if row.place is None])
     return pages, {row.place: Hindrance(bool(row.is_known), row.reasons) for row in rows if row.place is not None}
 
