@@ -10,6 +10,7 @@ from services.accounts import (
     addresses,
     change_mails,
     credentials,
+    deletions,
     email_changes,
     inputs,
     mailing,
@@ -146,14 +147,15 @@ class Changing(doors.Service):
     @doors.command("email:undo", answer=_nothing, around=_undo_bounded)
     def undo_email_change(self, session: Session, token: str) -> dict[str, str]:
         """
-        Give an account back the address that the token was mailed to, sign out everywhere, and mail a link for
-        another password: until it is used, none is good.
+        Give an account back the address that the token was mailed to, sign out everywhere, withdraw a deletion, and
+        mail a link for another password: until it is used, none is good.
 
         :raises Invalid: `invalid_token`
         :raises Conflict: `email_taken`
         :raises LimitReached: `rate_limited`
         """
         credential = email_changes.undo(session, token)
+        deletions.withdraw_strangers(session, credential.account_id)
         password_resets.request(session, addresses.parse(credential.typed_email))
         return {}
 

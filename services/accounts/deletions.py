@@ -140,6 +140,16 @@ def withdraw_by_link(session: Session, token: str) -> str:
     return account_id
 
 
+def withdraw_strangers(session: Session, account_id: str) -> None:
+    """
+    The account is back with its owner, from somebody who knew the password: what was asked for meanwhile, or before
+    and not known of, ends with it. That nobody has asked is no error; whoever does want to leave asks again.
+    """
+    wish = _locked(session, models.Deletion.account_id == account_id)
+    if wish is not None:
+        _withdraw(session, wish)
+
+
 def refuse(session: Session, account_id: str, *, public_url: str) -> None:
     """The time has come, and the person owns an org of others by now: nothing is deleted, and they are told."""
     wish = _locked(session, models.Deletion.account_id == account_id)

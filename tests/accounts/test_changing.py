@@ -326,6 +326,21 @@ class TestUndo:
         assert [code_of(undo, accounts, token) for token in (first, second)] == ["invalid_token"] * 2
         assert code_of(confirm, accounts, wish) == "invalid_token"
 
+    @pytest.mark.parametrize("confirmed", [False, True])
+    def test_withdraws_the_deletion_that_was_asked_for_meanwhile(self, accounts, ada, confirmed):
+        token = move(accounts, ada, "eve@evil.example")
+        accounts.tell("request_deletion", actor=ada, password=PASSWORD)
+        link = accounts.mailed_token()
+        if confirmed:
+            accounts.tell("confirm_deletion", token=link)
+
+        undo(accounts, token)
+
+        assert code_of(accounts.ask, "get_deletion", actor=ada) == "no_deletion"
+        assert code_of(accounts.tell, "confirm_deletion", token=link) == "invalid_token"
+        subjects = [mail["subject"] for mail in accounts.deliver() if "ada@example.com" in mail["to"]]
+        assert ("Your account will not be deleted" in subjects) == confirmed
+
     def test_of_a_later_change_leaves_the_way_back_to_the_first(self, accounts, ada):
         first = move(accounts, ada, "eve@evil.example")
         second = move(accounts, ada, "eve@worse.example")
