@@ -1,5 +1,6 @@
 """Somebody leaves, the whole way: by the doors, through every service and Stripe, whatever kills the workers."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -11,7 +12,9 @@ import requests
 from sqlalchemy import make_url
 
 from ops import client, processes
+from ops.rabbitmq import connected
 from sandbox import mail
+from sandbox.rabbitmq import RabbitmqServer
 from tests import databases
 from tests.infrastructure import NewDatabase
 from tests.stack import browser
@@ -22,6 +25,7 @@ KILLED_AT = (
     *("job.claimed", "erasure.step", "erasure.step:3", "job.effected"),
 )
 GONE_SECONDS = 60
+INVOICES = ("invoice", "invoiceitem", "invoice_payment")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +53,9 @@ def canary_org(stack: Running) -> tuple[Org, tuple[str, ...]]:
     return org, (mark, email)
 
 
-def leave(org: Org) -> None:
+def leave(org: Org, *, password: str = PASSWORD) -> None:
     """Ask with the password, and press the button behind the mailed link."""
-    asked = org.owner.ask("POST", "/v1/account/deletion", {"password": PASSWORD})
+    asked = org.owner.ask("POST", "/v1/account/deletion", {"password": password})
     assert (asked.status_code, asked.json()["state"]) == (202, "requested")
     token = eventually(lambda: deletion_token(org, "confirm-deletion"), "no mail came")
     confirmed = org.stack.api.ask("POST", "/v1/deletion-confirmations", {"token": token})
@@ -100,13 +104,53 @@ def stripes(stack: Running, org: Org) -> tuple[list[str], list[bool]]:
     return [one["status"] for one in ours], gone
 
 
-def test_nothing_is_left_of_who_has_left(stack: Running) -> None:
+def stripe_knows(stack: Running) -> str:
+    """All that Stripe has, but for its invoices: these are kept, as the law asks for."""
+    everything: dict[str, Any] = stack.stripe("state")
+    return json.dumps(
+        {kind: things for kind, things in everything.items() if kind not in INVOICES}, ensure_ascii=False
+    )
+
+
+def queued(stack: Running, rabbitmq: RabbitmqServer) -> str:
+    """Each message that waits in a queue, left where it is. What only its owner may read has nothing that waits."""
+    uri = rabbitmq.uri_of(stack.environment["AMQP_URI"].rpartition("/")[2])
+    columns = ("name", "exclusive", "messages")
+    listed = rabbitmq.ctl("list_queues", "-p", uri.rpartition("/")[2], *columns, "--no-table-headers")
+    queues = [line.split("\t") for line in listed.splitlines()]
+    assert [name for name, exclusive, messages in queues if exclusive == "true" and messages != "0"] == []
+    shared = [name for name, exclusive, _messages in queues if exclusive == "false"]
+    assert "rpc-accounts" in shared
+    held = []
+    with connected(uri) as connection:
+        channel = connection.channel()
+        for name in shared:
+            while (got := channel.basic_get(name))[0] is not None:
+                held.append(f"{name} {got[1]} {(got[2] or b'').decode(errors='replace')}")
+    return "\n".join(held)  # with the connection all of them go back
+
+
+def rows_of(stack: Running, *ids: str) -> dict[str, list[str]]:
+    """What the databases hold that names one of these ids: each row as it is dumped."""
+    return {
+        service: sorted(line for line in dump(stack, service).splitlines() if any(id in line for id in ids))
+        for service in processes.SERVICES
+    }
+
+
+def test_nothing_is_left_of_who_has_left(stack: Running, rabbitmq: RabbitmqServer) -> None:
+    bystander = stack.sign_up()
+    bystander.send("a-message")
     org, canaries = canary_org(stack)
+    changed = {"current_password": PASSWORD, "new_password": f"{canaries[0]} opens it"}
+    assert org.owner.ask("PUT", "/v1/account/password", changed).status_code == 204
     account_id = org.owner.ask("GET", "/v1/account").json()["id"]
     held = [service for service in processes.SERVICES if found_in(dump(stack, service), canaries)]
     assert held == ["accounts", "secrets", "quota"]
+    stack.rows("accounts", "DELETE FROM commands RETURNING 1")
+    others = eventually(lambda: settled_rows(stack, bystander), "the bystander's rows do not settle")
 
-    leave(org)
+    leave(org, password=changed["new_password"])
     eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
     let_the_time_pass(org)
     eventually(lambda: is_erased(stack, account_id), "the account was not erased", seconds=GONE_SECONDS)
@@ -118,12 +162,26 @@ def test_nothing_is_left_of_who_has_left(stack: Running) -> None:
     eventually(lambda: "Your account is deleted" in subjects(stack, org.email), "no last mail came")
     stack.rows("accounts", "DELETE FROM commands WHERE actor = 'anyone::' RETURNING 1")  # a day later they are pruned
     eventually(lambda: not_held(stack, canaries), "somebody still has something")
+    assert found_in(stripe_knows(stack), canaries) == []
+    assert found_in(queued(stack, rabbitmq), canaries) == []
     logs = "".join(path.read_text() for path in (stack.directory / "logs").glob("*.log") if path.stem != "mail")
     assert found_in(logs, canaries) == []
-    verified = stack.run("events", "verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert rows_of(stack, bystander.id) == others
+    for command in (("events", "verify"), ("projections", "diff"), ("projections", "rebuild", "--execute")):
+        services = processes.SERVICES if command[0] == "projections" else ()
+        done = stack.run(*command, *services)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not_held(stack, canaries)
+    assert rows_of(stack, bystander.id) == others
 
     assert founded_again(stack, org.email) != org.id
+
+
+def settled_rows(stack: Running, org: Org) -> dict[str, list[str]]:
+    """Once what was told of the org has been heard everywhere; empty before."""
+    before = rows_of(stack, org.id)
+    time.sleep(1.0)
+    return before if rows_of(stack, org.id) == before else {}
 
 
 def founded_again(stack: Running, email: str) -> str:
@@ -186,25 +244,46 @@ def test_a_worker_that_is_killed_again_and_again_erases_all_the_same(at_once: Ru
 
 
 def test_what_the_register_names_is_gone_when_the_doors_open(at_once: Running) -> None:
-    org, _canaries = canary_org(at_once)
-    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    """Erased, and written down; then all databases are put back to a backup from before."""
+    register = at_once.directory / "erased.jsonl"
     names = ("services", "worker")
     for name in names:
         at_once.processes[name].stop()
-    register = at_once.directory / "erased.jsonl"
-    register.write_text(
-        "".join(f'{{"id": "{id}", "erased_at": "2026-11-29T00:00:00Z"}}\n' for id in (account_id, org.id))
+        at_once.processes[name].environment["CHATNESS_ERASED_REGISTER"] = str(register)
+        at_once.processes[name].restart()
+    org, canaries = canary_org(at_once)
+    account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    backups = {service: dump(at_once, service) for service in processes.SERVICES}
+    leave(org)
+    eventually(
+        lambda: register.exists() and all(id in register.read_text() for id in (account_id, org.id)),
+        "it was not written down",
+        seconds=GONE_SECONDS,
     )
 
     for name in names:
-        at_once.processes[name].environment["CHATNESS_ERASED_REGISTER"] = str(register)
+        at_once.processes[name].stop()
+    for service, backup in backups.items():
+        restore(at_once, service, backup)
+    assert not not_held(at_once, canaries)
+    for name in names:
         at_once.processes[name].restart()
 
     assert org.owner.ask("GET", "/v1/account").status_code == 401
+    assert org.program.ask("GET", "/v1/usage").status_code == 401
+    assert at_once.api.ask("POST", "/v1/sessions", {"email": org.email, "password": PASSWORD}).status_code == 401
     eventually(lambda: stripes(at_once, org) == (["canceled"], [True]), "it is still paid for")
-    other = at_once.sign_up()
-    leave(other)
-    eventually(lambda: other.id in register.read_text(), "it was not written down")
+    at_once.rows("accounts", "DELETE FROM commands WHERE actor = 'anyone::' RETURNING 1")
+    eventually(lambda: not_held(at_once, canaries), "somebody still has something", seconds=GONE_SECONDS)
+
+
+def restore(stack: Running, service: str, backup: str) -> None:
+    """Put a database back to what was dumped."""
+    url = make_url(stack.environment[f"{service.upper()}_DATABASE_URL"]).set(drivername="postgresql")
+    again = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;\n"
+    command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", url.render_as_string(hide_password=False)]
+    done = subprocess.run(command, input=again + backup, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def confirm_without_a_worker(org: Org) -> str:
@@ -279,16 +358,44 @@ class TestDoors:
         assert org.owner.ask("DELETE", "/v1/account/deletion").status_code == 204
         assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
 
-    def test_a_link_that_a_scanner_opens_does_nothing(self, stack: Running) -> None:
-        org = stack.sign_up()
-        leave(org)
-        token = eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
-
-        for page in ("confirm-deletion", "withdraw-deletion"):
-            looked = requests.get(f"{stack.url}/{page}", params={"token": token}, timeout=client.TIMEOUT_SECONDS)
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_a_link_that_a_scanner_opens_does_nothing(self, stack: Running, method: str) -> None:
+        def scan(page: str, token: str) -> None:
+            looked = requests.request(
+                method, f"{stack.url}/{page}", params={"token": token}, timeout=client.TIMEOUT_SECONDS
+            )
             assert looked.status_code == 200
-        before = org.owner.ask("GET", "/v1/account/deletion").json()["state"]
+
+        org = stack.sign_up()
+        assert org.owner.ask("POST", "/v1/account/deletion", {"password": PASSWORD}).status_code == 202
+        token = eventually(lambda: deletion_token(org, "confirm-deletion"), "no mail came")
+        scan("confirm-deletion", token)
+        asked = org.owner.ask("GET", "/v1/account/deletion").json()["state"]
+        stack.api.ask("POST", "/v1/deletion-confirmations", {"token": token})
+        token = eventually(lambda: deletion_token(org, "withdraw-deletion"), "no mail said when")
+        scan("withdraw-deletion", token)
+        confirmed = org.owner.ask("GET", "/v1/account/deletion").json()["state"]
         withdrawn = stack.api.ask("POST", "/v1/deletion-withdrawals", {"token": token})
 
-        assert (before, withdrawn.status_code) == ("confirmed", 204)
+        assert (asked, confirmed, withdrawn.status_code) == ("requested", "confirmed", 204)
         assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
+
+    def test_who_stays_after_all_has_everything_as_it_was(self, stack: Running) -> None:
+        org, _canaries = canary_org(stack)
+        before = all_that_is_shown(org)
+        leave(org)
+
+        assert all_that_is_shown(org) == before
+        assert org.owner.ask("DELETE", "/v1/account/deletion").status_code == 204
+
+        assert all_that_is_shown(org) == before
+        assert org.send("after-all").status_code == 201
+        assert stripes(stack, org) == (["active"], [False])
+
+
+def all_that_is_shown(org: Org) -> list[Any]:
+    """But for when the secrets were used last, which goes on."""
+    paths = ("/v1/account", "/v1/org", "/v1/bots", "/v1/subscription", "/v1/usage")
+    shown = [org.owner.ask("GET", path).json() for path in paths]
+    secrets = org.owner.ask("GET", "/v1/secrets").json()["data"]
+    return [*shown, [{**one, "last_used_at": None} for one in secrets]]
