@@ -30,6 +30,8 @@ def seconds_until_live(stack: Running, name: str) -> float:
 
 
 class TestTwoHundredAtOnce:
+    """On a machine that is busy enough all of them are told to come again; who does is answered."""
+
     def test_are_answered_or_told_to_come_again_and_everybody_else_is_served(self, stack: Running, org: Org) -> None:
         lived: dict[str, list[float]] = {"gateway": [], "services": []}
         elsewhere = []
@@ -42,12 +44,14 @@ class TestTwoHundredAtOnce:
             answers = [one.result() for one in asked]
 
         refused = [answer for answer in answers if answer.status_code == 503]
-        assert set(Counter(answer.status_code for answer in answers)) == {401, 503}
+        assert {503} <= set(Counter(answer.status_code for answer in answers)) <= {401, 503}
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
         assert set(elsewhere) == {200}
         assert all(statistics.median(times) < LIVE_SECONDS for times in lived.values()), lived
         assert org.owner.ask("GET", "/v1/account").status_code == 200
         assert eventually(lambda: sign_in(stack, org.email).status_code == 201, "nobody is let in any more")
+        again = eventually(lambda: [one for one in [sign_in(stack, "crowd-0@example.com")] if one.status_code != 503])
+        assert again[0].status_code == 401
 
 
 class TestTooManyFailures:
