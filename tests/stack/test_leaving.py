@@ -1,31 +1,25 @@
 """Somebody leaves, the whole way: by the doors, through every service and Stripe, whatever kills the workers."""
 
-import json
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import make_url
 
 from ops import client, processes
-from ops.rabbitmq import connected
 from sandbox import mail
 from sandbox.rabbitmq import RabbitmqServer
-from tests import databases
 from tests.infrastructure import NewDatabase
 from tests.stack import browser
 from tests.stack.stacks import PASSWORD, Org, Running, eventually, standing, temporary_directory
+from tests.stack.traces import dump, found_in, queued, restore, rows_of, stripe_knows
 
 KILLED_AT = (
     *("erasure.begun", "outbox.sequenced", "relay.published", "inbox.applied", "inbox.committed"),
     *("job.claimed", "erasure.step", "erasure.step:3", "job.effected"),
 )
 GONE_SECONDS = 60
-INVOICES = ("invoice", "invoiceitem", "invoice_payment")
 
 
 @pytest.fixture(scope="module")
@@ -79,20 +73,6 @@ def is_erased(stack: Running, account_id: str) -> bool:
     return bool(stack.rows("accounts", told, stream=f"account-{account_id}", name="accounts.AccountErased"))
 
 
-def dump(stack: Running, service: str) -> str:
-    """The whole database as text; bytes stand in it in hexadecimal."""
-    url = make_url(stack.environment[f"{service.upper()}_DATABASE_URL"]).set(drivername="postgresql")
-    program = shutil.which("pg_dump")
-    if program is None:
-        return databases.everything_in(stack.database(service))
-    command = [program, "--inserts", "--dbname", url.render_as_string(hide_password=False)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def found_in(text: str, canaries: tuple[str, ...]) -> list[str]:
-    return [one for one in canaries if one in text or one.encode().hex() in text]
-
-
 def stripes(stack: Running, org: Org) -> tuple[list[str], list[bool]]:
     """The states of the org's subscriptions there, and whether its customers are deleted."""
     customers = "SELECT data FROM events WHERE name = 'billing.CustomerLinked' AND stream = :stream"
@@ -102,40 +82,6 @@ def stripes(stack: Running, org: Org) -> tuple[list[str], list[bool]]:
     ours = [one for one in everything["subscription"] if one["customer"].removeprefix("cus_") in ids]
     gone = [one.get("deleted", False) for one in everything["customer"] if one["id"].removeprefix("cus_") in ids]
     return [one["status"] for one in ours], gone
-
-
-def stripe_knows(stack: Running) -> str:
-    """All that Stripe has, but for its invoices: these are kept, as the law asks for."""
-    everything: dict[str, Any] = stack.stripe("state")
-    return json.dumps(
-        {kind: things for kind, things in everything.items() if kind not in INVOICES}, ensure_ascii=False
-    )
-
-
-def queued(stack: Running, rabbitmq: RabbitmqServer) -> str:
-    """Each message that waits in a queue, left where it is. What only its owner may read has nothing that waits."""
-    uri = rabbitmq.uri_of(stack.environment["AMQP_URI"].rpartition("/")[2])
-    columns = ("name", "exclusive", "messages")
-    listed = rabbitmq.ctl("list_queues", "-p", uri.rpartition("/")[2], *columns, "--no-table-headers")
-    queues = [line.split("\t") for line in listed.splitlines()]
-    assert [name for name, exclusive, messages in queues if exclusive == "true" and messages != "0"] == []
-    shared = [name for name, exclusive, _messages in queues if exclusive == "false"]
-    assert "rpc-accounts" in shared
-    held = []
-    with connected(uri) as connection:
-        channel = connection.channel()
-        for name in shared:
-            while (got := channel.basic_get(name))[0] is not None:
-                held.append(f"{name} {got[1]} {(got[2] or b'').decode(errors='replace')}")
-    return "\n".join(held)  # with the connection all of them go back
-
-
-def rows_of(stack: Running, *ids: str) -> dict[str, list[str]]:
-    """What the databases hold that names one of these ids: each row as it is dumped."""
-    return {
-        service: sorted(line for line in dump(stack, service).splitlines() if any(id in line for id in ids))
-        for service in processes.SERVICES
-    }
 
 
 def test_nothing_is_left_of_who_has_left(stack: Running, rabbitmq: RabbitmqServer) -> None:
@@ -275,15 +221,6 @@ def test_what_the_register_names_is_gone_when_the_doors_open(at_once: Running) -
     eventually(lambda: stripes(at_once, org) == (["canceled"], [True]), "it is still paid for")
     at_once.rows("accounts", "DELETE FROM commands WHERE actor = 'anyone::' RETURNING 1")
     eventually(lambda: not_held(at_once, canaries), "somebody still has something", seconds=GONE_SECONDS)
-
-
-def restore(stack: Running, service: str, backup: str) -> None:
-    """Put a database back to what was dumped."""
-    url = make_url(stack.environment[f"{service.upper()}_DATABASE_URL"]).set(drivername="postgresql")
-    again = "DROP SCHEMA public CASCADE; CREATE SCHEMA public;\n"
-    command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", url.render_as_string(hide_password=False)]
-    done = subprocess.run(command, input=again + backup, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
 
 
 def confirm_without_a_worker(org: Org) -> str:
