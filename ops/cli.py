@@ -134,6 +134,7 @@ for command in (
     orgs.account,
     sandbox.clock,
     sandbox.mail,
+    sandbox.write,
     broker.broker,
 ):
     main.add_command(command)

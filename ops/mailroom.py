@@ -32,6 +32,9 @@ def check(settings: Settings, *, sandbox: bool) -> None:
         raise config.BadConfiguration("MAILROOM_DKIM_KEYS is for the sandbox only (CHATNESS_SANDBOX=1)")
     if settings.authserv_id and not settings.mail_servers:
         raise config.BadConfiguration("MAILROOM_AUTHSERV_ID needs MAILROOM_MAIL_SERVERS: whose word is believed")
+    if settings.tls_key is not None and settings.tls_certificate is None:
+        raise config.BadConfiguration("MAILROOM_TLS_KEY needs MAILROOM_TLS_CERTIFICATE")
+    door.tls(settings)
     if settings.forward_to.lower() == settings.support_address.lower():
         raise config.BadConfiguration("SUPPORT_FORWARD_TO is SUPPORT_ADDRESS itself, whose mail comes here")
 

@@ -64,7 +64,7 @@ def _values(fields: Iterable[dataclasses.Field[Any]], environ: Mapping[str, str]
             raw = _raw(name, environ)
             if raw is None:
                 faults += _missing(field)
-            elif field.metadata["secret"] and PLACEHOLDER in raw and not _in_sandbox(environ):
+            elif PLACEHOLDER in raw and not _in_sandbox(environ):
                 faults.append(f"{name} is the placeholder that everybody knows: set one of your own")
             else:
                 values[field.name] = field.metadata["parse"](raw)

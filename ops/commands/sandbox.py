@@ -1,4 +1,4 @@
-"""`chatness clock` and `chatness mail`: what only the sandbox has."""
+"""`chatness clock`, `chatness mail` and `chatness write`: what only the sandbox has."""
 
 import json
 
@@ -53,3 +53,14 @@ def mail(as_json: bool, to: str) -> None:
             click.echo(json.dumps(message))
         else:
             click.echo(f"To: {message['to']}\nSubject: {message['subject']}\n\n{message['text']}\n")
+
+
+@click.command()
+@click.option("--from", "sender", required=True, metavar="ADDRESS", help="Whose mail it is.")
+@click.option("--subject", default="account exclusion", show_default=True)
+@click.option("--text", default="Please delete my account.", show_default=True)
+def write(sender: str, subject: str, text: str) -> None:
+    """Write to support as somebody, as if the mail server had checked that they did; refused outside the sandbox."""
+    from ops import support_mail
+
+    options.run(support_mail.write, sender, subject, text)

@@ -63,6 +63,15 @@ ALERTS = (
     *(_missing("serve", name) for name in (*processes.SERVICES, "gateway")),
     *(_missing("worker", name) for name in processes.SERVICES),
     Alert(
+        name="ChatnessNoMailroom",
+        expression='absent(chatness_build_info{role="mailroom"})',
+        minutes=15,
+        severity="ticket",
+        summary="no mailroom runs: your mail server keeps the mail to support",
+        section="Mail to support does not arrive",
+        service="mailroom",
+    ),
+    Alert(
         name="ChatnessAnswersWithErrors",
         expression='sum(rate(chatness_http_requests_total{status=~"5.."}[5m]))'
         " / sum(rate(chatness_http_requests_total[5m])) > 0.01",

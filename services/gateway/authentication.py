@@ -92,12 +92,14 @@ class Authentication:
         return answer.actor
 
     def _answer(self, token: str) -> Answer:
+        sha256 = api_secret.fingerprint(token)
         if not token.startswith(api_secret.PREFIX):
-            sha256 = api_secret.fingerprint(token)
             return self._memory.sessions.get(sha256, self._ask_accounts, max_age_seconds=self._session_seconds)
+        remembered = self._memory.secrets.remembered(sha256, max_age_seconds=self._secret_seconds)
+        if remembered is not None:  # so it is well formed: the sum need not be worked out for each message
+            return remembered
         if not api_secret.is_well_formed(token):
             raise _unauthenticated("invalid_token", "The API secret is mistyped or cut off.")
-        sha256 = api_secret.fingerprint(token)
         return self._memory.secrets.get(sha256, self._ask_secrets, max_age_seconds=self._secret_seconds)
 
     def _ask_secrets(self, sha256: str) -> Answer:
@@ -176,14 +178,18 @@ class Answers:
 
     def get(self, sha256: str, ask: Callable[[str], Answer], *, max_age_seconds: float) -> Answer:
         """:raises Unavailable: if nobody can be asked; that is not remembered"""
-        remembered = self._known.get(sha256) or self._unknown.get(sha256)
-        if remembered is not None and time.monotonic() < remembered[0] + max_age_seconds:
-            return remembered[1]
+        remembered = self.remembered(sha256, max_age_seconds=max_age_seconds)
+        if remembered is not None:
+            return remembered
         question = self._asked.get(sha256)
         if question is not None:
             answer: Answer = question.wait()
             return answer
         return self._ask(sha256, ask)
+
+    def remembered(self, sha256: str, *, max_age_seconds: float) -> Answer | None:
+        found = self._known.get(sha256) or self._unknown.get(sha256)
+        return found[1] if found is not None and time.monotonic() < found[0] + max_age_seconds else None
 
     def forget(self) -> None:
         """Forget all answers, and those still on their way: who asks from now on asks anew."""

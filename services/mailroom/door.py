@@ -7,6 +7,7 @@ It takes mail for the one mailbox, so it can relay nothing, and refuses during t
 import asyncio
 import logging
 import signal
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -53,14 +54,23 @@ class Gate:
 
 
 class Handler:
-    """aiosmtpd's hooks."""
+    """aiosmtpd's hooks. :raises BadConfiguration: see `tls`"""
 
     def __init__(self, settings: Settings, receive: Receive) -> None:
+        self._settings, self._tls = settings, tls(settings)
         self.mailbox = settings.support_address.lower()
         self.receive = receive
         self.gate = Gate(connections=settings.connections, mails_per_minute=settings.mails_per_minute)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="mailroom")
         self.under_way = 0
+
+    def tls(self) -> ssl.SSLContext | None:
+        """As the files are now, so that a renewed certificate needs no restart; or as they were when last good."""
+        try:
+            self._tls = tls(self._settings)
+        except config.BadConfiguration as error:
+            log.error("certificate not read", reason=str(error))
+        return self._tls
 
     async def handle_MAIL(  # noqa: N802
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -112,13 +122,16 @@ class Conversation(SMTP):
             data_size_limit=settings.max_bytes,
             hostname=settings.support_address.rpartition("@")[2],
             ident="mailroom",
+            tls_context=handler.tls(),
+            require_starttls=settings.tls_certificate is not None,
             timeout=float(settings.idle_seconds),
             command_call_limit=COMMANDS_EACH,
         )
         self._gate = handler.gate
 
     def connection_made(self, transport: Any) -> None:
-        allowed = self._gate.come_in()
+        encrypted = self._original_transport is not None  # told a second time, of the same connection
+        allowed = encrypted or self._gate.come_in()
         super().connection_made(transport)
         if not allowed and self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
@@ -128,6 +141,28 @@ class Conversation(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         self._gate.leave()
         super().connection_lost(error)
+
+
+def tls(settings: Settings) -> ssl.SSLContext | None:
+    """
+    What STARTTLS is done with; None where it is not offered.
+
+    :raises BadConfiguration: if certificate and key cannot be read, or do not belong together
+    """
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key, password=_no_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise config.BadConfiguration(f"MAILROOM_TLS_CERTIFICATE, MAILROOM_TLS_KEY: {reason}") from None
+    return context
+
+
+def _no_password() -> str:
+    """Asked for, OpenSSL would ask the terminal."""
+    return ""
 
 
 def peer_of(session: Session) -> str:

@@ -58,6 +58,19 @@ class Settings:
         "MAILROOM_HOST", "the address to listen on; 0.0.0.0 in a container", default="127.0.0.1"
     )
     port: int = config.setting("MAILROOM_PORT", "the port to listen on", parse=config.whole(1, 65535), default=2525)
+    tls_certificate: Path | None = config.setting(
+        "MAILROOM_TLS_CERTIFICATE",
+        "the certificate and those it rests on, in one PEM file, read again for each conversation; with it mail is "
+        "taken only after STARTTLS",
+        parse=Path,
+        default=None,
+    )
+    tls_key: Path | None = config.setting(
+        "MAILROOM_TLS_KEY",
+        "its private key as a PEM file, without a password; by default it stands in the certificate's",
+        parse=Path,
+        default=None,
+    )
     max_bytes: int = config.setting(
         "MAILROOM_MAX_BYTES",
         "the largest mail that is taken",

@@ -23,6 +23,7 @@ STOP_SECONDS = 15.0
 PROCESSES = [
     *((verb, name) for verb in ("serve", "worker") for name in processes.SERVICES),
     ("serve", "gateway"),
+    ("mailroom",),
     ("migrate",),
 ]
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -71,7 +72,8 @@ def compose_environment(service: str, given: Mapping[str, str]) -> dict[str, str
 
 def settings_classes(words: Sequence[str]) -> list[type[Any]]:
     """What a process reads when it starts. A migration reads single fields: see `required`."""
-    return [settings.Settings, *(processes.settings_of(name) for name in words[1:])]
+    names = words if words[0] == "mailroom" else words[1:]
+    return [settings.Settings, *(processes.settings_of(name) for name in names)]
 
 
 def fields(*kinds: type[Any]) -> "Iterator[dataclasses.Field[Any]]":

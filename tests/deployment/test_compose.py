@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ops import settings
+from sandbox import letters
 from shared import config, serve
 from shared import worker as worker_module
 from tests.deployment import files
@@ -21,7 +22,7 @@ PROCESSES = {
 SANDBOX = {name: one for name, one in OURS.items() if one.get("profiles") == ["sandbox"]}
 OPTIONAL = {
     *("CHATNESS_SANDBOX", "CHATNESS_CLOCK_FILE", "CHATNESS_SECRET_MODE", "STRIPE_API_BASE"),
-    *("GATEWAY_ADDRESS", "SUPPORT_ADDRESS"),
+    *("GATEWAY_ADDRESS", "MAILROOM_ADDRESS", "MAILROOM_AUTHSERV_ID", "MAILROOM_MAIL_SERVERS"),
 }
 
 
@@ -45,10 +46,10 @@ class TestTheFile:
     def test_brings_what_the_sandbox_has_instead_of_the_world(self):
         assert {one["entrypoint"][2] for one in SANDBOX.values()} == {"sandbox.stripe", "sandbox.mail"}
 
-    def test_opens_nothing_but_the_gateway_and_the_checkout_page_and_those_to_this_host(self):
+    def test_opens_nothing_but_the_gateway_the_mailroom_and_the_checkout_page_and_those_to_this_host(self):
         opened = {name: one["ports"] for name, one in SERVICES.items() if "ports" in one}
 
-        assert set(opened) == {"gateway", "stripe"}
+        assert set(opened) == {"gateway", "mailroom", "stripe"}
         published = [files.filled_in(port, {}) for ports in opened.values() for port in ports]
         assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
@@ -116,6 +117,15 @@ class TestEachProcess:
 
         assert gateway["environment"]["CHATNESS_HOST"] == "0.0.0.0"  # noqa: S104
         assert gateway["ports"][0].endswith(f":{gateway['environment']['CHATNESS_PORT']}")
+
+    def test_the_mailroom_listens_where_it_is_published(self):
+        mailroom = SERVICES["mailroom"]
+
+        assert mailroom["environment"]["MAILROOM_HOST"] == "0.0.0.0"  # noqa: S104
+        assert mailroom["ports"][0].endswith(f":{mailroom['environment']['MAILROOM_PORT']}")
+
+    def test_the_sandboxs_mail_server_is_the_one_whose_word_is_believed(self):
+        assert files.dotenv()["MAILROOM_AUTHSERV_ID"] == letters.MAIL_SERVER
 
     def test_the_command_line_is_given_everything(self):
         needed = {name for words in files.PROCESSES for name in files.required(words)}

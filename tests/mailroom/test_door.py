@@ -3,14 +3,17 @@
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
 from sandbox import ports
 from services.mailroom import door
+from shared import config
 from tests.mailroom import letters
 from tests.mailroom.conftest import say
 
@@ -32,6 +35,15 @@ def answer_to(port, *lines, until=b"\r\n"):
         return heard
 
 
+def read_until(peer, end):
+    heard = b""
+    while end not in heard:
+        received = peer.recv(4096)
+        assert received, heard
+        heard += received
+    return heard
+
+
 class TestGate:
     def test_counts_the_mails_of_each_peer_by_itself_and_anew_each_minute(self):
         gate = door.Gate(connections=1, mails_per_minute=2)
@@ -39,6 +51,75 @@ class TestGate:
         told = [gate.may_send(peer, now=now) for peer, now in [("a", 0), ("a", 1), ("a", 59), ("b", 59), ("a", 60)]]
 
         assert told == [True, True, False, True, True]
+
+
+class TestTls:
+    FILES = {  # noqa: RUF012
+        "tls_certificate": letters.KEYS / "tls.pem",
+        "tls_key": letters.KEYS / "tls-key.pem",
+    }
+
+    @pytest.fixture
+    def trusting(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=letters.KEYS / "tls.pem")
+
+    def test_takes_mail_after_starttls_and_none_before(self, alone, trusting):
+        with alone.conversation(**self.FILES) as client:
+            before = say(client, letters.mail())
+            client.starttls(context=trusting)
+            after = say(client, letters.mail())
+
+        assert before.startswith("530 ")
+        assert after == "250 2.0.0 Taken"
+        assert [envelope.rcpt_tos for envelope in alone.staff.envelopes] == [[letters.STAFF]]
+
+    def test_forgets_what_was_said_before_it(self, alone, trusting):
+        """Or somebody between could put commands in front of the encrypted ones (CVE-2021-38371)."""
+        with alone.open(**self.FILES) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+            peer.sendall(b"EHLO a\r\n")
+            read_until(peer, b"250 HELP\r\n")
+            peer.sendall(b"STARTTLS\r\nVRFY injected\r\n")
+            read_until(peer, b"Ready to start TLS\r\n")
+            with trusting.wrap_socket(peer, server_hostname="localhost") as encrypted:
+                encrypted.sendall(b"NOOP\r\nQUIT\r\n")
+
+                assert read_until(encrypted, b"Bye\r\n") == b"250 OK\r\n221 Bye\r\n"
+
+    def test_does_not_offer_it_without_a_certificate(self, alone):
+        with alone.conversation() as client:
+            client.ehlo()
+
+            assert not client.has_extn("starttls")
+
+    def test_counts_an_encrypted_conversation_as_one(self, alone, trusting):
+        with alone.open(connections=1, **self.FILES) as port:
+            for _ in range(3):  # each leaves room for the next
+                with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+                    assert client.starttls(context=trusting)[0] == 220
+                    assert say(client, letters.mail()) == "250 2.0.0 Taken"
+
+    def test_uses_the_last_good_certificate_while_a_new_one_is_written(self, alone, trusting, tmp_path):
+        ours = {name: tmp_path / path.name for name, path in self.FILES.items()}
+        for name, path in self.FILES.items():
+            ours[name].write_bytes(path.read_bytes())
+        with alone.open(**ours) as port:
+            ours["tls_certificate"].write_text("half of a certif")
+            with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+                code, _text = client.starttls(context=trusting)
+
+        assert code == 220
+
+    @pytest.mark.parametrize(
+        "certificate, key",
+        [("tls.pem", None), ("nowhere.pem", None), ("tls.pem", "evil.pem"), ("dns.txt", "tls-key.pem")],
+    )
+    def test_refuses_to_start_with_files_that_are_none_or_do_not_belong_together(self, alone, certificate, key):
+        settings = replace(
+            alone.settings, tls_certificate=letters.KEYS / certificate, tls_key=key and letters.KEYS / key
+        )
+
+        with pytest.raises(config.BadConfiguration, match=r"^MAILROOM_TLS_CERTIFICATE, MAILROOM_TLS_KEY: "):
+            door.tls(settings)
 
 
 class TestTheDoor:

@@ -30,12 +30,23 @@ def mailroom(stack: Running, rabbitmq: RabbitmqServer) -> Iterator[int]:
         MAILROOM_PORT=str(port),
         SUPPORT_ADDRESS=letters.SUPPORT,
         SUPPORT_FORWARD_TO=letters.STAFF,
+        MAILROOM_AUTHSERV_ID="",
         MAILROOM_DKIM_KEYS=str(letters.KEYS / "dns.txt"),
     )
     process.await_ready()
     yield port
     process.stop()
     del stack.processes["mailroom"]  # or whoever wants all of the stack to live would wait for it
+
+
+@pytest.fixture
+def composed(stack: Running) -> Iterator[None]:
+    """The mailroom as `chatness up` starts it."""
+    process = stack.add("composed mailroom", *CHATNESS, "mailroom")
+    process.await_ready()
+    yield
+    process.stop()
+    del stack.processes["composed mailroom"]
 
 
 def write(port: int, sender: str, text: bytes) -> None:
@@ -73,3 +84,34 @@ def test_a_forged_mail_and_a_question_come_to_the_people_of_support(stack: Runni
     assert len(eventually(lambda: arrived(stack, letters.STAFF, question), "it did not arrive")) == 1
     assert [text.strip() for text in arrived(stack, letters.STAFF, "account exclusion")] == [question]
     assert org.owner.ask("GET", "/v1/account/deletion").status_code == 404
+
+
+class TestTheCommandLine:
+    def test_writes_to_support_as_somebody(self, stack: Running, composed: None):
+        email = f"reader{time.time_ns()}@example.com"
+        org = stack.sign_up(email=email)
+
+        written = stack.run("write", "--from", email)
+
+        assert (written.returncode, written.stderr) == (0, "")
+        eventually(lambda: arrived(stack, email, "Confirm that your account is to be deleted"), "no mail came")
+        assert org.owner.ask("GET", "/v1/account/deletion").json()["state"] == "requested"
+
+    def test_hands_over_any_other_mail_too(self, stack: Running, composed: None):
+        stack.run("write", "--from", "joe@example.org", "--subject", "How do I pay?", "--text", "By card?")
+
+        people = stack.environment["SUPPORT_FORWARD_TO"]
+        [text] = eventually(lambda: arrived(stack, people, "How do I pay?"), "no mail came")
+        assert text.strip() == "By card?"
+
+    def test_says_what_is_wrong(self, stack: Running):
+        nobody = stack.run("write", "--from", "joe@example.org")
+        no_mail = stack.run("write", "--from", "joe@example.org", "--subject", "two\nlines")
+        outside = stack.run("write", "--from", "joe@example.org", CHATNESS_SANDBOX="0")
+
+        assert (nobody.returncode, nobody.stderr[:32]) == (75, "chatness: no mailroom takes it a")
+        assert (no_mail.returncode, no_mail.stderr[:24]) == (78, "chatness: that is no mai")
+        assert (outside.returncode, outside.stderr) == (
+            78,
+            "chatness: nobody writes in somebody's name outside the sandbox\n",
+        )
