@@ -2,7 +2,7 @@
 From the token of a request to the one who acts: an API secret or a session, asked of its owner, and remembered.
 
 A remembered answer is used for seconds only, never past the token's own expiry, and never across an invalidation:
-what was asked before `forget_secrets` is not remembered after it.
+what was asked before `forget_secrets` and its like is not remembered after it.
 """
 
 from __future__ import annotations
@@ -76,9 +76,13 @@ class Authentication:
             raise _unauthenticated("invalid_token", "This is no session's token.")
         return self._identify(token)
 
-    def forget_secrets(self) -> None:
+    def revoke_secret(self, secret_id: str) -> None:
         """After a revocation by this process; the others hear of it by broadcast."""
-        self._memory.forget_secrets()
+        self._memory.revoke_secret(secret_id)
+
+    def forget_secret(self, secret_id: str) -> None:
+        """After a rotation, likewise."""
+        self._memory.forget_secret(secret_id)
 
     def forget_sessions(self) -> None:
         self._memory.forget_sessions()
@@ -158,6 +162,16 @@ class Memory:
         self.secrets.forget()
         self.on_secrets_forgotten()
 
+    def forget_secret(self, secret_id: str) -> None:
+        """What its values are good for has changed."""
+        self.secrets.forget_holder(secret_id)
+        self.on_secrets_forgotten()
+
+    def revoke_secret(self, secret_id: str) -> None:
+        """It is refused from now on, and nobody is asked about it: whoever revokes one may be in a hurry."""
+        self.secrets.refuse_holder(secret_id)
+        self.on_secrets_forgotten()
+
     def forget_sessions(self) -> None:
         self.sessions.forget()
         self.on_sessions_forgotten()
@@ -174,6 +188,7 @@ class Answers:
     size: int = 50_000
     _known: dict[str, tuple[float, Answer]] = field(default_factory=dict)
     _unknown: dict[str, tuple[float, Answer]] = field(default_factory=dict)
+    _held: dict[str, set[str]] = field(default_factory=dict)  # the known tokens of each actor
     _asked: dict[str, Event] = field(default_factory=dict)
 
     def get(self, sha256: str, ask: Callable[[str], Answer], *, max_age_seconds: float) -> Answer:
@@ -195,7 +210,21 @@ class Answers:
         """Forget all answers, and those still on their way: who asks from now on asks anew."""
         self._known.clear()
         self._unknown.clear()
+        self._held.clear()
         self._asked = {}
+
+    def forget_holder(self, actor_id: str) -> None:
+        """Forget the answers about one actor's tokens, and all that are still on their way."""
+        self._asked = {}
+        for sha256 in list(self._held.get(actor_id, ())):
+            self._drop(sha256)
+
+    def refuse_holder(self, actor_id: str) -> None:
+        """From now on one actor's tokens are nobody's."""
+        now, tokens = time.monotonic(), list(self._held.get(actor_id, ()))
+        self.forget_holder(actor_id)
+        for sha256 in tokens:
+            self._remember(sha256, NOBODY, now)
 
     def _ask(self, sha256: str, ask: Callable[[str], Answer]) -> Answer:
         asked = self._asked  # `forget` puts another in its place
@@ -215,11 +244,21 @@ class Answers:
 
     def _remember(self, sha256: str, answer: Answer, asked_at: float) -> None:
         room = self._known if answer.actor else self._unknown
-        self._known.pop(sha256, None)
-        self._unknown.pop(sha256, None)
+        self._drop(sha256)
         if len(room) >= self.size:
-            room.pop(next(iter(room)))  # the oldest: a dict keeps the order of insertion
+            self._drop(next(iter(room)))  # the oldest: a dict keeps the order of insertion
         room[sha256] = (asked_at, answer)
+        if answer.actor:
+            self._held.setdefault(answer.actor.id, set()).add(sha256)
+
+    def _drop(self, sha256: str) -> None:
+        self._unknown.pop(sha256, None)
+        _at, answer = self._known.pop(sha256, (0.0, NOBODY))
+        if answer.actor:
+            held = self._held[answer.actor.id]
+            held.remove(sha256)
+            if not held:
+                del self._held[answer.actor.id]
 
 
 def _moment(text: str | None) -> datetime | None:

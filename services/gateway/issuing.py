@@ -32,7 +32,7 @@ def rotate(command_id: str, *, secret_id: str, **wish: int) -> dict[str, Any]:
     rotated = flask.g.services.secrets.rotate_secret(
         command_id=command_id, secret_id=secret_id, **wish, **_traces(value)
     )
-    flask.g.authentication.forget_secrets()
+    flask.g.authentication.forget_secret(secret_id)
     return {**rotated, "secret": value}
 
 

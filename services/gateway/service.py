@@ -67,7 +67,10 @@ class Gateway:
         self.tokens.forget_sessions()
 
     @rpc.on_broadcast("secrets", "secrets.SecretRevoked", on_subscribed=tokens.forget_secrets)
+    def on_secret_revoked(self, event: dict[str, Any]) -> None:
+        self.tokens.revoke_secret(event["data"]["secret_id"])
+
     @rpc.on_broadcast("secrets", "secrets.SecretRotated", on_subscribed=tokens.forget_secrets)
     @rpc.on_broadcast("secrets", "secrets.FormerValueEnded", on_subscribed=tokens.forget_secrets)
-    def on_secret_changed(self, _event: dict[str, Any]) -> None:
-        self.tokens.forget_secrets()
+    def on_secret_changed(self, event: dict[str, Any]) -> None:
+        self.tokens.forget_secret(event["data"]["secret_id"])

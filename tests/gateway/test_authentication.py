@@ -167,6 +167,67 @@ class TestMemory:
         assert refused(asking, header) == "invalid_token"
         assert len(owner.asked) == 2
 
+    def test_refuses_a_revoked_secret_without_asking_and_goes_on_knowing_the_others(self):
+        memory, revoked, other = authentication.Memory(), bearer(), bearer()
+        owner = Owner(SECRET, {**SECRET, "secret_id": "sec_2"})
+        asking = door(owner, memory=memory)
+        asking.identify(revoked)
+        asking.identify(other)
+
+        memory.revoke_secret("sec_1")
+
+        assert refused(asking, revoked) == "invalid_token"
+        assert asking.identify(other).id == "sec_2"
+        assert len(owner.asked) == 2
+
+    def test_refuses_every_value_of_a_revoked_secret(self):
+        memory, values = authentication.Memory(), [bearer(), bearer()]
+        asking = door(Owner(SECRET), memory=memory)
+        for value in values:
+            asking.identify(value)
+
+        memory.revoke_secret("sec_1")
+
+        assert [refused(asking, value) for value in values] == ["invalid_token"] * 2
+
+    def test_asks_anew_about_a_secret_that_was_rotated_and_about_no_other(self):
+        memory, rotated, other = authentication.Memory(), bearer(), bearer()
+        owner = Owner(SECRET, {**SECRET, "secret_id": "sec_2"}, errors.NotFound("not_found"))
+        asking = door(owner, memory=memory)
+        asking.identify(rotated)
+        asking.identify(other)
+
+        memory.forget_secret("sec_1")
+
+        assert asking.identify(other).id == "sec_2"
+        assert refused(asking, rotated) == "invalid_token"
+        assert len(owner.asked) == 3
+
+    @pytest.mark.parametrize("change", ["revoke_secret", "forget_secret"])
+    def test_does_not_keep_an_answer_whose_question_is_older_than_the_revocation(self, change):
+        memory, header = authentication.Memory(), bearer()
+        owner = Owner(SECRET, errors.NotFound("not_found"))
+        owner.gate = Event()
+        asking = door(owner, memory=memory)
+        early = eventlet.spawn(asking.identify, header)
+        eventlet.sleep(0)
+
+        getattr(memory, change)("sec_1")
+        owner.gate.send()
+        early.wait()
+
+        assert refused(asking, header) == "invalid_token"
+
+    def test_keeps_no_trace_of_what_it_no_longer_knows(self):
+        answers = authentication.Answers(size=2)
+        for number in range(6):
+            actor = context.Actor(kind="secret", id=f"sec_{number % 3}", org_id="org_1")
+            answers.get(f"sha_{number}", lambda _, actor=actor: authentication.Answer(actor=actor), max_age_seconds=9)
+
+        answers.refuse_holder("sec_2")
+
+        assert (answers._known.keys(), answers._held) == ({"sha_4"}, {"sec_1": {"sha_4"}})
+
     def test_lets_those_who_ask_at_once_share_one_question(self):
         owner, header = Owner(SECRET), bearer()
         owner.gate = Event()

@@ -158,5 +158,5 @@ def confirm_revocation(secret_id: str) -> str:
 def revoke_secret(secret_id: str) -> Any:
     with forms.Flashed("The secret is revoked. It is refused from now on."):
         g.services.secrets.revoke_secret(command_id=forms.command_id(), secret_id=secret_id)
-    g.authentication.forget_secrets()
+        g.authentication.revoke_secret(secret_id)
     return views.see_other("/secrets")

@@ -171,7 +171,7 @@ def rotate_secret(secret_id: str, body: dict[str, Any]) -> routing.Answer:
 def revoke_secret(secret_id: str) -> None:
     """Revoke a secret: it is refused from now on."""
     flask.g.services.secrets.revoke_secret(command_id=routing.command_id(), secret_id=secret_id)
-    flask.g.authentication.forget_secrets()
+    flask.g.authentication.revoke_secret(secret_id)
 
 
 @routes.operation(
