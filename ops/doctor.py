@@ -84,6 +84,7 @@ def _findings() -> Iterable[Finding]:
     yield from findings.of_parked(by_service)
     yield from findings.of_dead_letters(followers)
     yield from findings.of_jobs(by_service)
+    yield from findings.of_erasures(by_service)
     yield from findings.of_clocks(by_service)
     yield from findings.of_migrations(by_service)
 

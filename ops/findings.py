@@ -205,6 +205,24 @@ def of_jobs(seen: Seen) -> Iterator[Finding]:
             yield Finding("jobs", service, "ok", counts)
 
 
+def of_erasures(seen: Seen) -> Iterator[Finding]:
+    for service, inside in _insides(seen).items():
+        left = inside.erasures
+        if left is None:
+            continue
+        outstanding = [
+            f"{_counted(count, 'erasure')} {what}, the oldest for {_limited(seconds, limits.ERASURE_SECONDS)}"
+            for count, seconds, what in (
+                (left.due, left.due_seconds, "due and not begun"),
+                (left.begun, left.begun_seconds, "begun and not ended"),
+            )
+            if count
+        ]
+        late = max(left.due_seconds, left.begun_seconds) > limits.ERASURE_SECONDS
+        text = "; ".join(outstanding) or "nobody is being erased"
+        yield Finding("erasures", service, "ill" if late else "ok", text, "chatness erasure list" if late else "")
+
+
 def of_clocks(seen: Seen) -> Iterator[Finding]:
     """All against the databases' clocks, which decide about the month."""
     skews = {f"this machine, {service}'s database": sight.skew_seconds for service, sight in _sights(seen).items()}

@@ -25,14 +25,34 @@ class Process:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Erasures:
+    """
+    People who are being erased, by accounts' business clock.
+
+    :param begun: how many have begun and not ended, the oldest `begun_seconds` ago
+    :param due: how many are due and have not begun, the oldest for `due_seconds`
+    """
+
+    begun: int = 0
+    begun_seconds: float = 0.0
+    due: int = 0
+    due_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inside:
-    """What only a database of this release's form can tell."""
+    """
+    What only a database of this release's form can tell.
+
+    :param erasures: accounts' only
+    """
 
     processes: list[Process]
     log: figures.Log
     inboxes: dict[str, figures.Inbox]
     parked: dict[str, figures.Parked]
     jobs: figures.Jobs
+    erasures: Erasures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +96,7 @@ def look(home: database.Database, service: str) -> Sight:
             skew_seconds=(here - theirs).total_seconds(),
             missing=missing,
             newer=migrate.unknown(connection, service),
-            inside=None if missing else _inside(connection, home.clock.now()),
+            inside=None if missing else _inside(connection, service, home.clock.now()),
             outdated=not missing and _is_outdated(connection, service),
         )
 
@@ -106,13 +126,29 @@ def _is_outdated(connection: Connection, service: str) -> bool:
     return version is not None and version < projections.read_models_of(service).version
 
 
-def _inside(connection: Connection, now: datetime) -> Inside:
+def _inside(connection: Connection, service: str, now: datetime) -> Inside:
     return Inside(
         processes=_processes(connection),
         log=figures.log(connection, now),
         inboxes=figures.inboxes(connection),
         parked=figures.parked(connection),
         jobs=_jobs(connection, now),
+        erasures=_erasures(connection, now) if service == "accounts" else None,
+    )
+
+
+def _erasures(connection: Connection, now: datetime) -> Erasures:
+    found = """
+        SELECT (SELECT count(*) FROM erasures) AS begun, (SELECT min(begun_at) FROM erasures) AS begun_at,
+            count(*) AS due, min(erases_at) AS due_at
+        FROM deletions WHERE state = 'confirmed' AND erases_at <= :now
+    """
+    row = connection.execute(text(found), {"now": now}).one()
+    return Erasures(
+        begun=row.begun,
+        begun_seconds=(now - row.begun_at).total_seconds() if row.begun else 0.0,
+        due=row.due,
+        due_seconds=(now - row.due_at).total_seconds() if row.due else 0.0,
     )
 
 

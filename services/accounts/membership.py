@@ -76,15 +76,18 @@ class Membership(changing.Changing):
         invitations.withdraw(session, self.actor.org_id, invitation_id, by=self.actor.id)
         return {}
 
-    @doors.query("invitation:accept")
-    def get_invitation(self, session: Session, token: str) -> dict[str, Any]:
+    @doors.opened("invitation:accept")
+    def get_invitation(self, token: str) -> dict[str, Any]:
         """
         What whoever holds a mailed link is asked.
 
         :returns: `{"org_name", "email", "has_account"}`
         :raises Invalid: `invalid_invitation`
+        :raises LimitReached: `rate_limited`, with `retry_after_seconds`
         """
-        return invitations.look_at(session, token)
+        deadline = context.current().deadline
+        with throttling.bounded(self.house, throttling.TOKEN), self.house.database.begin(deadline=deadline) as session:
+            return invitations.look_at(session, token)
 
     @contextmanager
     def _newcomer(self, token: str, name: str = "", password: str = "") -> Iterator[registrations.Wish | None]:

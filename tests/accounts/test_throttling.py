@@ -225,6 +225,18 @@ class TestOtherDoors:
 
         assert ask == [""] * 10 + ["rate_limited"]
 
+    def test_bounds_how_many_made_up_invitations_one_client_looks_at(self, accounts, at_home):
+        looked = [code_of(accounts.ask, "get_invitation", token="x" * 43) for _ in range(31)]
+
+        assert looked == ["invalid_invitation"] * 30 + ["rate_limited"]
+        assert at(ELSEWHERE, code_of, accounts.ask, "get_invitation", token="x") == "invalid_invitation"
+
+    def test_lets_an_invitation_be_looked_at_as_often_as_one_likes(self, accounts, at_home):
+        accounts.tell("invite", actor=accounts.sign_up(), email="eve@example.com")
+        token = accounts.mailed_token()
+
+        assert {code_of(accounts.ask, "get_invitation", token=token) for _ in range(40)} == {""}
+
     def test_bounds_how_many_made_up_tokens_one_client_tries(self, accounts, at_home):
         accounts.register()
         token = accounts.mailed_token()

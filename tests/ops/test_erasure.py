@@ -6,7 +6,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from ops import cli, exits
+from ops import cli, exits, sights
 from services.secrets import worker as secrets_worker
 from services.secrets.settings import Settings as SecretsSettings
 from shared import jobs
@@ -47,6 +47,11 @@ def ada(accounts):
     return ada
 
 
+def seen(accounts):
+    inside = sights.look(accounts.database, "accounts").inside
+    return inside.erasures
+
+
 class TestList:
     def test_says_so_when_nothing_is_outstanding(self, others):
         assert run("list") == (exits.OK, "")
@@ -79,6 +84,22 @@ class TestList:
 
         assert ada.id in printed
         assert [text for text in ("canary", "Canary") if text in printed] == []
+
+
+class TestTheDoctor:
+    def test_sees_what_is_due_and_then_what_does_not_end(self, accounts, ada, others):
+        early = seen(accounts)
+        accounts.wait(days=3, seconds=7)
+        due = seen(accounts)
+        pass_the_time(accounts, hours=2)
+        begun = seen(accounts)
+        others.report(ada.org_id)
+        accounts.wait(hours=2)
+
+        assert early == sights.Erasures()
+        assert (due.due, round(due.due_seconds)) == (1, 7)
+        assert (begun.due, begun.begun, round(begun.begun_seconds)) == (0, 1, 0)
+        assert seen(accounts) == sights.Erasures()
 
 
 class TestShow:

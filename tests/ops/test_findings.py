@@ -185,6 +185,29 @@ class TestOfJobs:
         assert said(findings.of_jobs({"accounts": sight(jobs=jobs)})) == [("ill", text)]
 
 
+class TestOfErasures:
+    def test_is_well_while_nobody_waits_for_long(self):
+        begun = sights.Erasures(begun=2, begun_seconds=59.0, due=1, due_seconds=3.0)
+
+        (nobody,) = findings.of_erasures({"accounts": sight(erasures=sights.Erasures()), "quota": sight()})
+        (somebody,) = findings.of_erasures({"accounts": sight(erasures=begun)})
+
+        assert (nobody.level, nobody.text) == ("ok", "nobody is being erased")
+        assert somebody.level == "ok"
+
+    @pytest.mark.parametrize(
+        "late, text",
+        [
+            ({"begun": 2, "begun_seconds": 3700.0}, "2 erasures begun and not ended, the oldest for 3700 s (limit 3600)"),
+            ({"due": 1, "due_seconds": 9000.0}, "1 erasure due and not begun, the oldest for 9000 s (limit 3600)"),
+        ],
+    )
+    def test_is_ill_if_one_does_not_begin_or_not_end(self, late, text):
+        (found,) = findings.of_erasures({"accounts": sight(erasures=sights.Erasures(**late))})
+
+        assert (found.level, found.text, found.next) == ("ill", text, "chatness erasure list")
+
+
 class TestOfClocks:
     def test_compares_this_machine_and_each_process_with_the_database(self):
         ahead = process("serve quota", skew_seconds=-3.0)
@@ -227,12 +250,14 @@ class TestNext:
     def test_is_a_command_that_exists(self):
         parked = {"billing": figures.Parked(events=1, streams=1)}
         jobs = dataclasses.replace(JOBS, failed=1)
+        never_ending = sights.Erasures(begun=1, begun_seconds=9999)
         overdue = dataclasses.replace(JOBS, overdue_seconds=999)
-        ill = {"quota": sight(parked=parked, jobs=jobs), "accounts": sight(jobs=overdue)}
+        ill = {"quota": sight(parked=parked, jobs=jobs), "accounts": sight(jobs=overdue, erasures=never_ending)}
         older = {"billing": sights.Sight(skew_seconds=0, missing=["kernel_0002"], newer=[], inside=None)}
         older["secrets"] = dataclasses.replace(sight(), outdated=True)
         dead = consumer(queues=Queues(queue=None, dead=1))
-        rules = (findings.of_processes, findings.of_parked, findings.of_jobs, findings.of_migrations)
+        rules = (findings.of_processes, findings.of_parked, findings.of_jobs, findings.of_erasures)
+        rules += (findings.of_migrations,)
         found = [finding for rule in rules for finding in rule(ill | older)]
         found += [*findings.of_dead_letters([dead]), *findings.of_consumer(dead)]
 
@@ -240,6 +265,6 @@ class TestNext:
             f"chatness {finding.next.split('chatness ')[1]}" for finding in found if "chatness" in finding.next
         }
 
-        assert len(commands) >= 9
+        assert len(commands) >= 10
         for command in commands:
             check(command)
