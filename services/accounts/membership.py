@@ -86,7 +86,10 @@ class Membership(changing.Changing):
         :raises LimitReached: `rate_limited`, with `retry_after_seconds`
         """
         deadline = context.current().deadline
-        with throttling.bounded(self.house, throttling.TOKEN), self.house.database.begin(deadline=deadline) as session:
+        with (
+            throttling.bounded(self.house, throttling.TOKEN),
+            self.house.database.begin(deadline=deadline) as session,
+        ):
             return invitations.look_at(session, token)
 
     @contextmanager

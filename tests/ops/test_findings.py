@@ -198,7 +198,10 @@ class TestOfErasures:
     @pytest.mark.parametrize(
         "late, text",
         [
-            ({"begun": 2, "begun_seconds": 3700.0}, "2 erasures begun and not ended, the oldest for 3700 s (limit 3600)"),
+            (
+                {"begun": 2, "begun_seconds": 3700.0},
+                "2 erasures begun and not ended, the oldest for 3700 s (limit 3600)",
+            ),
             ({"due": 1, "due_seconds": 9000.0}, "1 erasure due and not begun, the oldest for 9000 s (limit 3600)"),
         ],
     )
