@@ -68,7 +68,7 @@ def get_many(session: Session, wanted: Collection[str]) -> dict[str, dict[str, A
 
 
 def remove(session: Session, id: str) -> None:
-    """Delete every version of one document, whose subject stays. Its id must not be used again: versions begin anew."""
+    """Delete every version of a document whose subject stays. Its id is not used again: versions would begin anew."""
     session.execute(delete(tables.Personal).where(tables.Personal.id == id))
 
 

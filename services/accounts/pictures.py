@@ -1,6 +1,6 @@
 """
-A person's picture: personal data like the name, kept under a key that nobody can guess. The key is its public address,
-stands in the profile for as long as the picture is there, and is never given again.
+A person's picture: personal data like the name, kept under a key that nobody can guess. The key is its public
+address, stands in the profile for as long as the picture is there, and is never given again.
 """
 
 import base64

@@ -176,7 +176,7 @@ def list_orgs(session: Session, account_id: str) -> list[dict[str, Any]]:
 
 
 def list_members(session: Session, org_id: str, *, after: str, limit: int) -> list[dict[str, Any]]:
-    """`{"account_id", "name", "picture", "role", "joined_at"}`, in the order of their ids, beyond the account `after`."""
+    """`{"account_id", "name", "picture", "role", "joined_at"}`, in the order of their ids, beyond that of `after`."""
     wanted = select(models.Member).where(models.Member.org_id == org_id, models.Member.account_id > after)
     rows = session.scalars(wanted.order_by(models.Member.account_id).limit(limit)).all()
     profiles = personal.get_many(session, [row.account_id for row in rows])

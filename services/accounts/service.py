@@ -353,8 +353,8 @@ class AccountsService(membership.Membership, picturing.Picturing):
         The people of the actor's org, in the order of their ids.
 
         :param after: the id of the last account of the page before
-        :returns: of each `{"account_id", "name", "picture", "role", "joined_at"}`, the picture's key or null; none for
-            an org that does not exist
+        :returns: of each `{"account_id", "name", "picture", "role", "joined_at"}`, the picture's key or null; none
+            for an org that does not exist
         """
         return projections.list_members(session, self.actor.org_id, after=after, limit=limit)
 

@@ -1,6 +1,6 @@
 """
-Tokens of 256 random bits. Who holds one is known by its SHA-256; only that is stored. A picture's key is kept as it is:
-its address is told to everybody who sees the person.
+Tokens of 256 random bits. Who holds one is known by its SHA-256; only that is stored. A picture's key is kept as it
+is: its address is told to everybody who sees the person.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """
-A process of its own that turns a stranger's picture into one of ours, and can do little else: the only user of Pillow.
+A process of its own that turns a stranger's picture into one of ours, and can do little else: the only place that
+uses Pillow.
 
 It is run by its path, and imports nothing of ours. On standard input it gets the picture; on standard output it says
 `ok` and a line's end and gives a WebP, or says the code of a refusal. Its memory, its time and what it may write are
@@ -24,7 +25,7 @@ LONGEST_SIDE = 16_384
 MOST_BYTES = 5 * 1024**2  # of what comes in
 MOST_BYTES_MADE = 262_144
 
-MEMORY_BYTES = 640 * 1024**2  # of addresses; what is really used is less
+MEMORY_BYTES = 384 * 1024**2  # the largest pictures that are taken need 300
 CPU_SECONDS = 5
 QUALITIES = (82, 60, 30)  # the next where a picture would be too large: one of noise
 OK = b"ok\n"
@@ -106,7 +107,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     from PIL import Image
 
     try:
-        orientation = image.getexif().get(_ORIENTATION)
+        orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  # whatever a stranger's bytes do to a parser
         return None
     return {

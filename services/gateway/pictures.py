@@ -28,7 +28,7 @@ MOST_BYTES: Final = picture_decoder.MOST_BYTES
 MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 MADE: Final = "image/webp"
 PLACES = 8  # for pictures that are sent, wait or are made anew: each may take some 10 MiB here
-AT_ONCE = 2  # are made anew, each in up to 350 MiB of its own
+AT_ONCE = 2  # are made anew, each in a process of up to 384 MiB
 WAIT_SECONDS = 5.0
 LATE_SECONDS = 8.0
 COMMAND: Final = (sys.executable, "-I", picture_decoder.__file__)
@@ -36,7 +36,7 @@ COMMAND: Final = (sys.executable, "-I", picture_decoder.__file__)
 _WHY: Final = {
     "not_a_picture": "This is no picture in JPEG, PNG or WebP.",
     "broken_picture": "This picture is damaged, or broke off. Save it anew, and send that.",
-    "too_many_pixels": "This picture has more than 16 million pixels, or a side of more than 16,384. Make it smaller.",
+    "too_many_pixels": "This picture has more than 16 million pixels, or a side above 16,384. Make it smaller.",
     "picture_too_costly": "This picture needs more memory or time than a picture does. Save it anew, and send that.",
 }
 

@@ -126,8 +126,8 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         for media in operation.other_media:
             status = next(iter(operation.answers))
             headers = description.answer_headers(operation, status)
-            schema = description.text_or_bytes(media)
-            documented = self.response(status, schema, content_type=media, headers=headers)(documented)
+            text = description.text_or_bytes(media)
+            documented = self.response(status, text, content_type=media, headers=headers)(documented)
         if operation.may_be_known:
             headers = description.answer_headers(operation, 200)
             documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(

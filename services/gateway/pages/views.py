@@ -37,8 +37,8 @@ class Pages(flask.Blueprint):
         """
         :param permission: a name of `access.PERMISSIONS`, or ANYONE
         :param seconds: how long the services may take in all
-        :param reads_itself: whether the view reads its form by `guard.read_form`, because it first must know who sends
-            it: one with a file
+        :param reads_itself: whether the view reads its form by `guard.read_form`, because it must know first who
+            sends it: one with a file
         """
 
         def decorate(view: View) -> View:

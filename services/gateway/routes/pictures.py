@@ -12,7 +12,7 @@ routes = routing.Routes("pictures", "Pictures of people, used system-wide and in
 
 # Whatever it is taken for, it runs nothing and fetches nothing; and any page may show it, as conversations do.
 PICTURE_HEADERS = {
-    "Cache-Control": "no-cache",  # to be asked for each time, so that it is gone at once; what is known costs no bytes
+    "Cache-Control": "no-cache",  # asked for each time, so that it is gone at once; what is known costs no bytes
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Content-Disposition": 'inline; filename="picture.webp"',
     "Cross-Origin-Resource-Policy": "cross-origin",
