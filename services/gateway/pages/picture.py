@@ -28,17 +28,20 @@ def set_picture() -> Any:
         try:
             guard.read_form(file_bytes=pictures.MOST_BYTES)
         except exceptions.RequestEntityTooLarge:
-            return _refused_unread()
+            return _too_large()
         command_id, form = forms.command_id(), credentials.Picture()
         if form.is_sent:
+            sent = form.picture.data.read()
+            if len(sent) > pictures.MOST_BYTES:
+                return _too_large()
             with form.refusals():
-                pictures.give(g.services, form.picture.data.read(), command_id=command_id)
+                pictures.give(g.services, sent, command_id=command_id)
                 flask.flash("Your picture is set.", "success")
                 return views.see_other("/account")
         return credentials.general(form, picture=form)
 
 
-def _refused_unread() -> Any:
+def _too_large() -> Any:
     form = credentials.Picture(formdata=None)
     form.refusal, form.refused_status = TOO_LARGE, 413
     return credentials.general(form, picture=form)
