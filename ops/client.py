@@ -26,11 +26,16 @@ class Api:
     def ask(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
     ) -> requests.Response:
-        """One request; a refusal is an answer like any other."""
+        """
+        One request; a refusal is an answer like any other.
+
+        :param body: a JSON value; or bytes, whose Content-Type stands in the headers
+        """
         sent = dict(headers or {})
+        content: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
-        return self.session.request(method, f"{self.url}{path}", json=body, headers=sent, timeout=TIMEOUT_SECONDS)
+        return self.session.request(method, f"{self.url}{path}", headers=sent, timeout=TIMEOUT_SECONDS, **content)
 
 
 def mailed_token(folder: Path, *, to: str) -> str | None:

@@ -74,6 +74,7 @@ PERMISSIONS: dict[str, Permission] = {
     "usage:read": _scoped("usage:read"),
     "usage:watch": _OURS,
     "plans:read": _ANYONE,
+    "pictures:read": _ANYONE,
     "webhooks:receive": Permission(service=True, anyone=True, ours_only=True),
     "tokens:verify": _OURS,
     "profiles:read": _SERVICE,

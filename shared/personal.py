@@ -67,6 +67,11 @@ def get_many(session: Session, wanted: Collection[str]) -> dict[str, dict[str, A
     return {row.id: row.data for row in session.scalars(newest)}
 
 
+def remove(session: Session, id: str) -> None:
+    """Delete every version of a document whose subject stays. Its id is not used again: versions would begin anew."""
+    session.execute(delete(tables.Personal).where(tables.Personal.id == id))
+
+
 def erase(session: Session, subject: str) -> None:
     """Delete all that belongs to the subject, and remember that it is gone for good."""
     session.execute(select(func.pg_advisory_xact_lock(_lock(subject))))

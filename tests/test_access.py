@@ -33,6 +33,7 @@ TABLE = {
     "messages:refund": (True, True, "messages:refund", True, False),
     "usage:read": (True, True, "usage:read", True, False),
     "plans:read": (True, True, "", True, True),
+    "pictures:read": (True, True, "", True, True),
 }
 BOTS, MESSAGES = ("bots:read", "bots:write"), ("messages:write", "messages:refund")
 EVERY_SCOPE = ("bots:read", "bots:write", "messages:refund", "messages:write", "profile:read", "usage:read")

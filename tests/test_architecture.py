@@ -47,6 +47,7 @@ LIBRARIES = {
     "dkim": ("services/mailroom/authenticity.py",),
     "authres": ("services/mailroom/authenticity.py",),
     "dns": ("services/mailroom/authenticity.py",),
+    "PIL": ("services/gateway/picture_decoder.py",),
     "argon2": ("services/accounts/passwords.py",),
     "jinja2": ("services/accounts/letters.py", "sandbox/stripe/*.py"),
     "structlog": ("shared/logs.py",),

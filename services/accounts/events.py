@@ -23,7 +23,7 @@ class AccountRegistered:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileChanged:
-    """The account has another name; `accounts.get_profile` tells it."""
+    """The account has another name or picture, or no picture any more; `accounts.get_profile` tells it."""
 
     name: ClassVar[str] = "accounts.ProfileChanged"
     schema: ClassVar[int] = 1

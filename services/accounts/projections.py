@@ -93,24 +93,31 @@ def lock_org(session: Session, org_id: str) -> models.Org:
 
 
 def own_account(session: Session, account_id: str) -> dict[str, Any]:
-    """What a person sees of their own account. :raises NotFound: `unknown_account`"""
+    """
+    What a person sees of their own account; `picture` is the key of one, or None.
+
+    :raises NotFound: `unknown_account`
+    """
     row = _account(session, account_id)
     profile = personal.get(session, account_id)
     return {
         "id": account_id,
         "name": profile.get("name", ""),
         "email": profile.get("email", ""),
+        "picture": profile.get("picture"),
         "created_at": clock.rfc3339(row.registered_at),
     }
 
 
-def profile(session: Session, account_id: str) -> dict[str, Any]:
+def profile(session: Session, account_id: str, *, public_url: str) -> dict[str, Any]:
     """What another service may know of an account. :raises NotFound: `unknown_account`"""
     row, known = _account(session, account_id), personal.get(session, account_id)
+    key = known.get("picture")
     return {
         "account_id": account_id,
         "name": known.get("name", ""),
         "email": known.get("email", ""),
+        "picture_url": f"{public_url}/v1/pictures/{key}" if key else None,
         "profile_version": row.profile_version,
     }
 
@@ -169,14 +176,15 @@ def list_orgs(session: Session, account_id: str) -> list[dict[str, Any]]:
 
 
 def list_members(session: Session, org_id: str, *, after: str, limit: int) -> list[dict[str, Any]]:
-    """`{"account_id", "name", "role", "joined_at"}`, in the order of their ids, beyond the account `after`."""
+    """`{"account_id", "name", "picture", "role", "joined_at"}`, in the order of their ids, beyond that of `after`."""
     wanted = select(models.Member).where(models.Member.org_id == org_id, models.Member.account_id > after)
     rows = session.scalars(wanted.order_by(models.Member.account_id).limit(limit)).all()
-    names = personal.get_many(session, [row.account_id for row in rows])
+    profiles = personal.get_many(session, [row.account_id for row in rows])
     return [
         {
             "account_id": row.account_id,
-            "name": names.get(row.account_id, {}).get("name", ""),
+            "name": profiles.get(row.account_id, {}).get("name", ""),
+            "picture": profiles.get(row.account_id, {}).get("picture"),
             "role": row.role,
             "joined_at": clock.rfc3339(row.joined_at),
         }

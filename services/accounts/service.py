@@ -22,6 +22,7 @@ from services.accounts import (
     org_profile,
     password_resets,
     passwords,
+    picturing,
     projections,
     registrations,
     sessions,
@@ -41,7 +42,7 @@ def _opened(session: Session, *, account_id: str, org_id: str) -> dict[str, Any]
     }
 
 
-class AccountsService(membership.Membership):
+class AccountsService(membership.Membership, picturing.Picturing):
     name = "accounts"
 
     @contextmanager
@@ -352,7 +353,8 @@ class AccountsService(membership.Membership):
         The people of the actor's org, in the order of their ids.
 
         :param after: the id of the last account of the page before
-        :returns: of each `{"account_id", "name", "role", "joined_at"}`; none for an org that does not exist
+        :returns: of each `{"account_id", "name", "picture", "role", "joined_at"}`, the picture's key or null; none
+            for an org that does not exist
         """
         return projections.list_members(session, self.actor.org_id, after=after, limit=limit)
 
@@ -361,10 +363,11 @@ class AccountsService(membership.Membership):
         """
         A person as other services may know them. `accounts.ProfileChanged` tells of each new `profile_version`.
 
-        :returns: `{"account_id", "name", "email", "profile_version"}`
+        :returns: `{"account_id", "name", "email", "picture_url", "profile_version"}`; the address of the picture is
+            public and dies with it, so look again when it answers 404; null without one
         :raises NotFound: `unknown_account`
         """
-        return projections.profile(session, account_id)
+        return projections.profile(session, account_id, public_url=self.house.settings.public_url)
 
     @doors.query("profiles:read")
     def get_org_profile(self, session: Session, org_id: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Tokens of 256 random bits. Who holds one is known by its SHA-256; only that is stored."""
+"""
+Tokens of 256 random bits. Who holds one is known by its SHA-256; only that is stored. A picture's key is kept as it
+is: its address is told to everybody who sees the person.
+"""
 
 import hashlib
 import secrets
@@ -12,6 +15,10 @@ def session_token() -> str:
 
 def mailed_token() -> str:
     """For a link in a mail."""
+    return secrets.token_urlsafe(32)
+
+
+def picture_key() -> str:
     return secrets.token_urlsafe(32)
 
 

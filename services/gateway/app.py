@@ -1,5 +1,6 @@
 """The Flask app: routes, refusals and their description, put together."""
 
+import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,9 +33,16 @@ class TokenConverter(BaseConverter):
     regex = "[A-Za-z0-9_-]{1,64}"
 
 
+class Request(flask.Request):
+    def _get_file_stream(self, *_args: Any, **_options: Any) -> io.BytesIO:
+        """Where a form's file is kept: werkzeug would write a large one to the disk."""
+        return io.BytesIO()
+
+
 class App(flask.Flask):
     """:ivar before_drain: called when the process is about to stop: what would never end is to end now"""
 
+    request_class = Request
     before_drain: Callable[[], None] | None = None
 
     def make_default_options_response(self) -> flask.Response:
@@ -61,6 +69,7 @@ def create(
     app.config.update(
         SETTINGS=settings,
         MAX_CONTENT_LENGTH=settings.body_bytes,
+        MAX_FORM_PARTS=10,
         API_TITLE="Chatness",
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",

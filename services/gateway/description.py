@@ -35,6 +35,7 @@ class Operation:
     :param query: the view gets the checked query parameters as `query`
     :param refusals: status by code: those that this route adds to the common ones
     :param body_bytes: how large a body may be here, where it is not the setting's
+    :param takes: the media types of a body that is no JSON, and that the view reads itself
     :param seconds: how long the services may take in all, where somebody outside is waited for
     :param tagged: whether the answer is a resource with an ETag
     :param shows_more: whether it shows more than its ETag is made of, so that it is never answered with 304
@@ -50,6 +51,7 @@ class Operation:
     query: Schema | None = None
     refusals: Mapping[str, int] = field(default_factory=dict)
     body_bytes: int | None = None
+    takes: Sequence[str] = ()
     seconds: float = ANSWER_SECONDS
     tagged: bool = False
     shows_more: bool = False
@@ -101,6 +103,8 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         refusals |= {"request_timeout": 408, "body_too_large": 413}
     if operation.body:
         refusals |= {"malformed_json": 400, "malformed_text": 400, "unsupported_media_type": 415}
+    if operation.takes:
+        refusals |= {"unsupported_media_type": 415}
     if operation.query:
         refusals |= {"malformed_text": 400}
     if operation.query and issubclass(operation.query, pagination.PageQuery):
@@ -112,6 +116,11 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
     if operation.conditional:
         refusals |= {"invalid_if_match": 400, "precondition_failed": 412}
     return refusals
+
+
+def text_or_bytes(media: str) -> dict[str, str]:
+    """The schema of a body that is no JSON."""
+    return {"type": "string", "format": "binary"} if media.startswith("image/") else {"type": "string"}
 
 
 def codes_by_status(refusals: Mapping[str, int]) -> dict[int, list[str]]:

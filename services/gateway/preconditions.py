@@ -13,6 +13,7 @@ from shared import revisions
 
 HEADER = re.compile(r'[ \t]*(?:(?:W/)?"[!#-~]*"[ \t]*(?:,[ \t]*|$))+')
 TAG = re.compile(r'(W/)?"([!#-~]*)"')
+MOST_KNOWN = 20
 
 
 def tag(shown: object) -> str:
@@ -41,3 +42,8 @@ def is_known(tag: str) -> bool:
     if given is None:
         return False
     return given.strip() == "*" or tag in (f'"{value}"' for _, value in TAG.findall(given))
+
+
+def known() -> list[str]:
+    """The revisions that the client has, by its If-None-Match; the first few, if it names very many."""
+    return [value for _, value in TAG.findall(flask.request.environ.get("HTTP_IF_NONE_MATCH", ""))][:MOST_KNOWN]

@@ -19,7 +19,7 @@ from services.gateway import chunks, framing, problems
 from shared import context, ids, metrics
 
 DISCARD_SECONDS = 2.0
-DISCARD_BYTES = 1_048_576
+DISCARD_BYTES = 6 * 1024**2  # more than the largest body that is taken: of a picture
 
 
 class Connection(list[Any]):

@@ -115,6 +115,9 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         )(view)
         if operation.body:
             documented = self.arguments(operation.body)(documented)
+        if operation.takes:
+            content = {media: {"schema": description.text_or_bytes(media)} for media in operation.takes}
+            documented = self.doc(requestBody={"required": True, "content": content})(documented)
         if operation.query:
             documented = self.arguments(operation.query, location="query")(documented)
         for status, schema in operation.answers.items():
@@ -123,7 +126,8 @@ class Routes(flask_smorest.Blueprint):  # type: ignore[misc]
         for media in operation.other_media:
             status = next(iter(operation.answers))
             headers = description.answer_headers(operation, status)
-            documented = self.response(status, {"type": "string"}, content_type=media, headers=headers)(documented)
+            text = description.text_or_bytes(media)
+            documented = self.response(status, text, content_type=media, headers=headers)(documented)
         if operation.may_be_known:
             headers = description.answer_headers(operation, 200)
             documented = self.alt_response(304, description="It is still the one of If-None-Match.", headers=headers)(
@@ -167,6 +171,8 @@ def _door(view: View, operation: description.Operation) -> View:
             flask.g.idempotency_key = _idempotency_key()
         if operation.conditional:
             context.enter(changed(context.current(), if_match=preconditions.if_match()))
+        if operation.takes:
+            _check_media(flask.request, operation.takes)
         if operation.body_bytes:
             flask.request.max_content_length = operation.body_bytes
         if load_body:
@@ -189,6 +195,11 @@ def _door(view: View, operation: description.Operation) -> View:
 def start_the_clock(seconds: float) -> None:
     """Let the services take so long in all."""
     context.enter(changed(context.current(), deadline=min(deadline(), time.time() + seconds)))
+
+
+def give_back_time(since: float) -> None:
+    """What has passed since then was the client's time, or our own; the services get it once more."""
+    context.enter(changed(context.current(), deadline=deadline() + time.time() - since))
 
 
 def _admit(permission: str) -> None:
@@ -236,6 +247,17 @@ def _check_content(request: flask.Request) -> None:
         raise _unsupported("The body must be JSON, with Content-Type: application/json.")
     if request.mimetype_params.get("charset", "utf-8").lower() not in CHARSETS:
         raise _unsupported("JSON is written in UTF-8.")
+    _check_encoding(request)
+
+
+def _check_media(request: flask.Request, takes: Sequence[str]) -> None:
+    """The same of a body that is no JSON. What it really is, is for the view to see."""
+    if request.mimetype not in takes:
+        raise _unsupported(f"The body must be one of {', '.join(takes)}, and its Content-Type say which.")
+    _check_encoding(request)
+
+
+def _check_encoding(request: flask.Request) -> None:
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise _unsupported("The body must not be compressed: no Content-Encoding is understood.")
 
@@ -265,8 +287,7 @@ def read_body(*, keep: bool = False) -> bytes:
     except (wsgi.ChunkReadError, OSError) as error:
         detail = "The body broke off, or its chunks make no sense."
         raise problems.Problem(status=400, code="bad_request", detail=detail) from error
-    # The client's own time is not the services'.
-    context.enter(changed(context.current(), deadline=deadline() + time.time() - started))
+    give_back_time(started)
     if in_chunks and most is not None and len(raw) > most:
         raise exceptions.RequestEntityTooLarge
     return raw

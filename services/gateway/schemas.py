@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flask
 from marshmallow import INCLUDE, Schema, fields, validate
 
 
@@ -17,6 +18,24 @@ class Moment(fields.String):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"metadata": {"format": "date-time"}, **options})
+
+
+class PictureUrl(fields.String):
+    """The public address of a person's picture, of which the services give the key; null without one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=True,
+            allow_none=True,
+            attribute="picture",
+            metadata={"format": "uri", "description": "of the picture, which anybody may fetch; it dies with it"},
+        )
+
+    def _serialize(self, value: Any, *_where: Any, **_options: Any) -> str | None:
+        if value is None:
+            return None
+        public_url: str = flask.current_app.config["SETTINGS"].public_url
+        return f"{public_url}/v1/pictures/{value}"
 
 
 class Fault(Schema):

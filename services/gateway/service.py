@@ -4,7 +4,18 @@ from typing import Any
 
 from nameko.dependency_providers import Config
 
-from services.gateway import admissions, app, authentication, coalescer, routes, server, streams, uses, webhooks
+from services.gateway import (
+    admissions,
+    app,
+    authentication,
+    coalescer,
+    pictures,
+    routes,
+    server,
+    streams,
+    uses,
+    webhooks,
+)
 from services.gateway.routes import usage
 from shared import clock, metrics, rpc
 
@@ -22,6 +33,7 @@ class Gateway:
 
     admissions: coalescer.Coalescer
     webhooks: coalescer.Coalescer
+    pictures: pictures.Pictures
     places: streams.Places
     streams: streams.Streams
     uses: uses.Uses
@@ -47,6 +59,7 @@ class Gateway:
         )
         self.webhooks = webhooks.gathered(self.billing, max_waiting=settings.waiting_messages)
         metrics.MESSAGES_WAITING.set_function(lambda: self.admissions.waiting)
+        self.pictures = pictures.Pictures()
         self.places = streams.Places(settings.connections // 2)
         self.streams = streams.Streams(usage.look(self.quota))
         self.tokens.on_secrets_forgotten = self.tokens.on_sessions_forgotten = self.streams.doubt

@@ -20,6 +20,7 @@ class TestGetAccount:
             "id": ada.id,
             "name": "Ada",
             "email": "Ada@example.com",
+            "picture": None,
             "created_at": "2026-11-22T12:00:00Z",
         }
 
@@ -40,6 +41,7 @@ class TestChangeName:
             "account_id": ada.id,
             "name": "Ada Lovelace",
             "email": "ada@example.com",
+            "picture_url": None,
             "profile_version": 2,
         }
         assert names_told(accounts)[-1] == "accounts.ProfileChanged"
@@ -182,7 +184,13 @@ class TestListMembers:
         accounts.sign_up("eve@example.com")
 
         assert accounts.ask("list_members", actor=ada) == [
-            {"account_id": ada.id, "name": "Ada", "role": "owner", "joined_at": "2026-11-22T12:00:00Z"}
+            {
+                "account_id": ada.id,
+                "name": "Ada",
+                "picture": None,
+                "role": "owner",
+                "joined_at": "2026-11-22T12:00:00Z",
+            }
         ]
         assert accounts.ask("list_members", actor=ada, after=ada.id) == []
 

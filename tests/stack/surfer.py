@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from typing import Any
 
 import requests
 
@@ -34,6 +35,19 @@ class Surfer:
         answer = {**form, **typed}
         return self._session.post(
             self.url + action, data=answer, allow_redirects=False, timeout=client.TIMEOUT_SECONDS
+        )
+
+    def upload(
+        self, action: str, form: dict[str, str], files: dict[str, Any], *, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """:param files: by field, `(name, content)`, as requests takes them"""
+        return self._session.post(
+            self.url + action,
+            data=form,
+            files=files,
+            headers=headers,
+            allow_redirects=False,
+            timeout=client.TIMEOUT_SECONDS,
         )
 
     def send(self, action: str, *, page: str = "", **typed: str | list[str]) -> requests.Response:

@@ -1,5 +1,6 @@
 """Somebody leaves, the whole way: by the doors, through every service and Stripe, whatever kills the workers."""
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import requests
 from ops import client, processes
 from sandbox import mail
 from sandbox.rabbitmq import RabbitmqServer
+from tests.gateway import images
 from tests.infrastructure import NewDatabase
 from tests.stack import browser
 from tests.stack.stacks import PASSWORD, Org, Running, eventually, standing, temporary_directory
@@ -34,7 +36,10 @@ def at_once(new_database: NewDatabase, new_vhost: Callable[[], str]) -> Iterator
 
 
 def canary_org(stack: Running) -> tuple[Org, tuple[str, ...]]:
-    """On a paid plan, with texts everywhere that a person may write one; and these texts."""
+    """
+    On a paid plan, with texts everywhere that a person may write one, and a picture; and these texts, the picture's
+    key, and a piece of it as it is kept.
+    """
     mark = f"canary{time.time_ns()}"
     email = f"{mark}@example.com"
     org = stack.sign_up(email=email, name=f"{mark} Lovelace", org_name=f"{mark} Engines")
@@ -44,7 +49,16 @@ def canary_org(stack: Running) -> tuple[Org, tuple[str, ...]]:
     assert org.owner.ask("POST", "/v1/secrets", named, headers={"Idempotency-Key": f"{mark}-key"}).status_code == 201
     org.subscribe("starter", limit=2000)
     assert org.send(f"{mark}-message").status_code == 201
-    return org, (mark, email)
+    return org, (mark, email, *set_picture(org))
+
+
+def set_picture(org: Org) -> tuple[str, str]:
+    """Gives its key, and a piece of it as it is kept."""
+    sent = images.noise("JPEG", (64, 64))
+    answer = org.owner.ask("PUT", "/v1/account/picture", sent, headers={"Content-Type": "image/jpeg"})
+    assert answer.status_code == 200, answer.text
+    shown = requests.get(answer.json()["picture_url"], timeout=client.TIMEOUT_SECONDS)
+    return answer.json()["picture_url"].rpartition("/")[2], base64.b64encode(shown.content).decode()[400:480]
 
 
 def leave(org: Org, *, password: str = PASSWORD) -> None:
@@ -91,6 +105,8 @@ def test_nothing_is_left_of_who_has_left(stack: Running, rabbitmq: RabbitmqServe
     changed = {"current_password": PASSWORD, "new_password": f"{canaries[0]} opens it"}
     assert org.owner.ask("PUT", "/v1/account/password", changed).status_code == 204
     account_id = org.owner.ask("GET", "/v1/account").json()["id"]
+    assert found_in(dump(stack, "accounts"), canaries) == list(canaries)
+    address = org.owner.ask("GET", "/v1/account").json()["picture_url"]
     held = [service for service in processes.SERVICES if found_in(dump(stack, service), canaries)]
     assert held == ["accounts", "secrets", "quota"]
     stack.rows("accounts", "DELETE FROM commands WHERE actor = 'anyone::' RETURNING 1")
@@ -103,6 +119,7 @@ def test_nothing_is_left_of_who_has_left(stack: Running, rabbitmq: RabbitmqServe
 
     assert org.owner.ask("GET", "/v1/account").status_code == 401
     assert org.program.ask("GET", "/v1/usage").status_code == 401
+    assert requests.get(address, timeout=client.TIMEOUT_SECONDS).status_code == 404
     assert stack.api.ask("POST", "/v1/sessions", {"email": org.email, "password": PASSWORD}).status_code == 401
     assert stripes(stack, org) == (["canceled"], [True])
     eventually(lambda: "Your account is deleted" in subjects(stack, org.email), "no last mail came")

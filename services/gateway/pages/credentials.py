@@ -4,8 +4,10 @@ from typing import Any
 
 import flask
 from flask import g
+from flask_wtf import file  # type: ignore[import-untyped]
 from wtforms import EmailField, HiddenField, PasswordField, StringField  # type: ignore[import-untyped]
 
+from services.gateway import pictures
 from services.gateway.pages import cookies, forms, views
 from services.gateway.pages.welcome import PASSWORD_HINT, WRONG_LINK, needed
 
@@ -37,6 +39,16 @@ class Email(forms.Form):
     )
 
 
+class Picture(forms.Form):
+    picture = file.FileField(
+        "Picture",
+        [file.FileRequired("Please choose a file.")],
+        id="picture-file",
+        description="JPEG, PNG or WebP, up to 5 MiB.",
+        render_kw={"accept": ",".join(pictures.MEDIA_TYPES), "data-most-bytes": pictures.MOST_BYTES},
+    )
+
+
 class Link(forms.Form):
     token = HiddenField()
 
@@ -46,13 +58,14 @@ def general(form: forms.Form, **changing: forms.Form) -> Any:
     Your Account, General.
 
     :param form: which was sent, or, at first sight, the one of the name
-    :param changing: `named`, `password` or `email`, where that was sent
+    :param changing: `picture`, `named`, `password` or `email`, where that was sent
     """
     account = g.services.accounts.get_account()
     shown: dict[str, forms.Form] = {
         "named": changing.get("named") or General(formdata=None, name=account["name"]),
         "password": changing.get("password") or Password(formdata=None),
         "email": changing.get("email") or Email(formdata=None),
+        "picture": changing.get("picture") or Picture(formdata=None),
     }
     sessions = g.services.accounts.list_sessions()
     return forms.answer("pages/account/general.html", form, account=account, sessions=sessions, **shown)

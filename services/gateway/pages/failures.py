@@ -31,6 +31,10 @@ _BY_CODE = {
         title="This did not come from us",
         text="Another site has sent this form in your name. Nothing has been changed.",
     ),
+    "busy": Words(
+        title="Too many people do this at this moment",
+        text="Nothing has been changed. Wait a moment, go back, and send it again.",
+    ),
     "invalid_cursor": Words(
         title="This part of the list is not here", text="The link is broken or old. Begin at the first page."
     ),
@@ -80,13 +84,13 @@ def page(problem: problems.Problem) -> flask.Response:
 
 
 def _words(problem: problems.Problem) -> Words:
-    if problem.status == 503 and flask.request.method == "POST":
+    if problem.status == 503 and problem.code not in _BY_CODE and flask.request.method == "POST":
         return _NOT_KNOWN_TO_BE_DONE
     known = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status)
     return known or Words(title="This did not work", text=problem.detail)
 
 
 def _again(problem: problems.Problem) -> tuple[str, str] | None:
-    if problem.status == 503 and flask.request.method == "GET":
+    if problem.status == 503 and problem.code not in _BY_CODE and flask.request.method == "GET":
         return flask.request.full_path.rstrip("?"), "Try again"
     return None

@@ -29,6 +29,7 @@ HEADERS = {
     "Referrer-Policy": "strict-origin",
 }
 FORM = "application/x-www-form-urlencoded"
+FORM_WITH_FILE = "multipart/form-data"
 
 _LABEL = b"chatness page forms"
 _OURS = {"same-origin", "none"}
@@ -55,15 +56,19 @@ def configure(app: flask.Flask, settings: Settings) -> None:
     )
 
 
-def read_form() -> None:
+def read_form(*, file_bytes: int = 0) -> None:
     """
     Let in a form that one of our own pages sent.
 
+    :param file_bytes: how large a file it may carry
     :raises Problem: 403 `foreign_form` or `unsigned_form`, 415 `unsupported_media_type`, and as any body
     """
-    _check_origin()
-    if flask.request.mimetype != FORM:
-        raise problems.Problem(status=415, code="unsupported_media_type", detail="A form is sent url-encoded.")
+    check_origin()
+    if flask.request.mimetype != (FORM_WITH_FILE if file_bytes else FORM):
+        detail = "A form is sent url-encoded; one with a file, as multipart/form-data."
+        raise problems.Problem(status=415, code="unsupported_media_type", detail=detail)
+    if file_bytes:
+        flask.request.max_content_length = file_bytes + flask.current_app.config["SETTINGS"].body_bytes
     routing.read_body(keep=True)
     form = flask.request.form
     bodies.check_text(form.to_dict(flat=False))
@@ -75,8 +80,12 @@ def read_form() -> None:
     flask.g.csrf_valid = True  # Flask-WTF need not look again
 
 
-def _check_origin() -> None:
-    """By what the browser says of the page that sends it; an older one says only the origin."""
+def check_origin() -> None:
+    """
+    By what the browser says of the page that sends it; an older one says only the origin.
+
+    :raises Problem: 403 `foreign_form`
+    """
     site = flask.request.headers.get("Sec-Fetch-Site")
     if site is not None:
         is_ours = site in _OURS

@@ -21,6 +21,7 @@ from services.gateway.pages import (
     invitation,
     leaving,
     org,
+    picture,
     secrets,
     shell,
     usage,
@@ -30,7 +31,8 @@ from services.gateway.pages import (
 from services.gateway.settings import Settings
 
 GROUPS = [
-    one.pages for one in (welcome, invitation, bots, usage, account, credentials, org, leaving, billing, secrets)
+    one.pages
+    for one in (welcome, invitation, bots, usage, account, picture, credentials, org, leaving, billing, secrets)
 ]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600

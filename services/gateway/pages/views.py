@@ -32,25 +32,32 @@ class Pages(flask.Blueprint):
         permission: str,
         methods: Sequence[str] = ("GET",),
         seconds: float = description.ANSWER_SECONDS,
+        reads_itself: bool = False,
     ) -> Callable[[View], View]:
         """
         :param permission: a name of `access.PERMISSIONS`, or ANYONE
         :param seconds: how long the services may take in all
+        :param reads_itself: whether the view reads its form by `guard.read_form`, because it must know first who
+            sends it: one with a file
         """
 
         def decorate(view: View) -> View:
-            self.add_url_rule(rule, view.__name__, _door(view, permission, seconds), methods=list(methods))
+            self.add_url_rule(
+                rule, view.__name__, _door(view, permission, seconds, reads_itself), methods=list(methods)
+            )
             return view
 
         return decorate
 
 
-def _door(view: View, permission: str, seconds: float) -> View:
+def _door(view: View, permission: str, seconds: float, reads_itself: bool) -> View:
     @functools.wraps(view)
     def door(**arguments: Any) -> Any:
         routing.start_the_clock(seconds)
         bodies.check_text(flask.request.args.to_dict(flat=False))
-        if flask.request.method == "POST":
+        if flask.request.method == "POST" and reads_itself:
+            guard.check_origin()
+        elif flask.request.method == "POST":
             guard.read_form()
             forms.command_id()  # without one it could be done twice
         if permission != ANYONE:

@@ -12,6 +12,7 @@ from services.gateway.routes import (
     messages,
     operations,
     orgs,
+    pictures,
     secrets,
     usage,
 )
@@ -19,5 +20,6 @@ from services.gateway.routes import (
 
 def groups(settings: settings.Settings) -> list[routing.Routes]:
     """The groups of routes that these settings switch on."""
-    always = [one.routes for one in (accounts, deletions, orgs, invitations, billing, secrets, bots, messages, usage)]
+    people = [one.routes for one in (accounts, pictures, deletions, orgs, invitations)]
+    always = [*people, *(one.routes for one in (billing, secrets, bots, messages, usage))]
     return [*always, operations.routes] if settings.noop_route else always

@@ -44,6 +44,7 @@ class Account(Schema):
     id = fields.String(required=True)
     name = fields.String(required=True)
     email = fields.String(required=True)
+    picture_url = schemas.PictureUrl()
     created_at = schemas.Moment(required=True)
 
 

@@ -41,6 +41,7 @@ class Successor(Schema):
 class Member(Schema):
     account_id = fields.String(required=True)
     name = fields.String(required=True)
+    picture_url = schemas.PictureUrl()
     role = fields.String(required=True)
     joined_at = schemas.Moment(required=True)
 
