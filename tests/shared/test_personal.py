@@ -2,6 +2,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import select
 
 from shared import errors, personal, store, tables
 from tests.shared import kernel
@@ -118,3 +119,19 @@ class TestErase:
                 personal.erase(session, "org_1")
 
         assert kernel.count(home, tables.Erased) == 1
+
+
+class TestRemove:
+    def test_takes_every_version_of_one_document_and_no_other(self, home):
+        with home.begin() as session:
+            for id in ("picture-1", "picture-1", "picture-2"):
+                personal.put(session, id, subject="acc_1", text="a")
+
+        with home.begin() as session:
+            personal.remove(session, "picture-1")
+            personal.remove(session, "nobodys")
+
+        with home.begin() as session:
+            assert set(personal.get_many(session, ["picture-1", "picture-2"])) == {"picture-2"}
+            assert not personal.is_erased(session, "acc_1")
+            assert len(session.scalars(select(tables.Personal)).all()) == 1
