@@ -311,7 +311,7 @@ class AccountsService(membership.Membership):
         """
         The actor's org.
 
-        :returns: `{"id", "name", "owner_id", "created_at"}`; for the owner also `"legal_name", "address", "tax_id",
+        :returns: `{"id", "name", "owner_id", "created_at", "suspended_at"}`; for the owner also `"legal_name", "address", "tax_id",
             "billing_email"`
         :raises NotFound: `unknown_org`
         """

@@ -9,6 +9,7 @@ from typing import Any
 
 import marshmallow
 
+from services import suspension
 from services.gateway import pagination
 
 ANYONE = "anyone"
@@ -93,6 +94,8 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         )
     if operation.permission not in {ANYONE, ANY_TOKEN} and not operation.token_optional:
         refusals |= {"insufficient_scope": 403, "not_allowed": 403, "owner_only": 403}
+    if suspension.is_refused(operation.method, operation.rule):
+        refusals |= {"org_suspended": 403}
     if "<" in operation.rule:
         refusals |= {"not_found": 404}
     if operation.has_body:
