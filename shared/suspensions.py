@@ -1,6 +1,6 @@
 """
-Which orgs operators have suspended. In accounts the rows follow from its own events; the other services keep theirs by
-what accounts tells, and each refuses by its own table: nobody is asked, and nothing is remembered elsewhere.
+Which orgs operators have suspended. In accounts the rows follow from its own events; the other services keep theirs
+by what accounts tells, and each refuses by its own table: nobody is asked, and nothing is remembered elsewhere.
 """
 
 from datetime import datetime

@@ -55,9 +55,10 @@ def suspend(*, org_id: str, cause: str, reason: str, by: str, execute: bool, as_
     """
     Stop an organization at once: its messages are refused, and so is all that is new.
 
-    Its people can sign in, look at everything, change what is their own, revoke secrets, cancel the subscription, pay,
-    and leave. Stripe is not touched, and goes on charging what is due: cancel there what shall end. An organization
-    that is suspended stays as it is. What you give as reason goes with the organization when it is erased.
+    Its people can sign in, look at everything, change what is their own, revoke secrets, cancel the subscription,
+    pay, and leave. Stripe is not touched, and goes on charging what is due: cancel there what shall end. Given twice,
+    the second time changes nothing. The reason and your name are erased with the organization; the event keeps your
+    name.
 
     Exit codes: 3 there is no such organization, or it was erased; 75 the database is away.
     """

@@ -93,9 +93,7 @@ def end_sessions(session: Session, account_id: str, *, operator: str, reason: st
     return ended
 
 
-def _decide(
-    session: Session, org_id: str, rule: Any, reason: str, *, operator: str, execute: bool
-) -> dict[str, Any]:
+def _decide(session: Session, org_id: str, rule: Any, reason: str, *, operator: str, execute: bool) -> dict[str, Any]:
     """:param rule: of `org`, which gets the version of the reason"""
     projections.lock_org(session, org_id)
     loaded = store.load(session, projections.org_stream(org_id), projections.ORG)

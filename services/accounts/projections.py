@@ -45,11 +45,8 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
             for account_id, role in ((fact.former_owner_id, org.MEMBER), (fact.owner_id, org.OWNER)):
                 theirs = (models.Member.org_id == fact.org_id) & (models.Member.account_id == account_id)
                 session.execute(update(models.Member).where(theirs).values(role=role))
-        case OrgSuspended():
-            values = {"org_id": fact.org_id, "cause": fact.cause, "suspended_at": at}
-            session.execute(insert(models.Suspended).values(values))
-        case OrgRestored():
-            session.execute(delete(models.Suspended).where(models.Suspended.org_id == fact.org_id))
+        case OrgSuspended() | OrgRestored():
+            _project_suspension(session, event, fact)
         case OrgErased():
             for table in (models.Member, models.Suspended, models.Org):
                 session.execute(delete(table).where(table.org_id == fact.org_id))
@@ -61,6 +58,13 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
         case OrgChanged():
             ours = update(models.Org).where(models.Org.org_id == fact.org_id)
             session.execute(ours.values(profile_version=fact.profile_version))
+
+
+def _project_suspension(session: Session, event: events.Recorded, fact: OrgSuspended | OrgRestored) -> None:
+    session.execute(delete(models.Suspended).where(models.Suspended.org_id == fact.org_id))
+    if isinstance(fact, OrgSuspended):
+        since = {"cause": fact.cause, "suspended_at": event.recorded_at}
+        session.execute(insert(models.Suspended).values(org_id=fact.org_id, **since))
 
 
 ACCOUNT = store.Aggregate(catalogue=CATALOGUE, initial=account.Account(), evolve=account.evolve, project=project)

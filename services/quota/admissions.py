@@ -80,7 +80,7 @@ def admit(session: Session, items: Sequence[Item], *, waits: bool = True) -> Dec
         try:
             if message is None:
                 if item.org_id in suspended and hindrance.reasons is not None:
-                    raise suspensions.refusal()  # noqa: TRY301  # one of several that are caught below
+                    raise suspensions.refusal()
                 message = _admit_one(session, pages.get(item.org_id), item, hindrance)
                 known[item.key] = message
                 admitted.append(message)

@@ -12,9 +12,9 @@ REFUSED = ("Forbidden", "org_suspended")
 
 def suspend(accounts, org_id):
     done = {"cause": "abuse", "reason": "a flood of spam", "operator": "grace@night", "execute": True}
-    with context.use(actor=context.Actor(kind="operator", id="grace@night", org_id=org_id)):
-        with accounts.database.begin() as session:
-            operators.suspend(session, org_id, **done)
+    operator = context.Actor(kind="operator", id="grace@night", org_id=org_id)
+    with context.use(actor=operator), accounts.database.begin() as session:
+        operators.suspend(session, org_id, **done)
 
 
 def restore(accounts, org_id):

@@ -40,7 +40,9 @@ def codes(answers: list[dict[str, Any]]) -> list[str]:
 
 
 class TestMessages:
-    def test_are_refused_and_not_counted_until_the_org_is_restored(self, quota: Quota, accounts: Erasure, bot_id: str) -> None:
+    def test_are_refused_and_not_counted_until_the_org_is_restored(
+        self, quota: Quota, accounts: Erasure, bot_id: str
+    ) -> None:
         accounts.say(SUSPENDED)
         (refused,) = quota.send(bot_id, "msg_2")
         accounts.say(RESTORED)
@@ -51,7 +53,9 @@ class TestMessages:
         assert codes([refused, admitted]) == ["org_suspended", "admitted"]
         assert admitted["admitted"]["used"] == 2
 
-    def test_that_were_counted_before_keep_their_answer_and_can_be_refunded(self, quota: Quota, accounts: Erasure, bot_id: str) -> None:
+    def test_that_were_counted_before_keep_their_answer_and_can_be_refunded(
+        self, quota: Quota, accounts: Erasure, bot_id: str
+    ) -> None:
         (before,) = quota.send(bot_id, "msg_2")
         accounts.say(SUSPENDED)
 
@@ -86,7 +90,9 @@ class TestMessages:
         answers = quota.ask("admit_messages", actor=GATEWAY, items=items, actors=[OWNER.to_json()])
         assert codes(answers) == ["unknown_bot", "org_suspended"]
 
-    def test_of_an_org_that_quota_hears_of_later_are_refused(self, quota: Quota, accounts: Erasure, bot_id: str) -> None:
+    def test_of_an_org_that_quota_hears_of_later_are_refused(
+        self, quota: Quota, accounts: Erasure, bot_id: str
+    ) -> None:
         accounts.say(OrgSuspended(org_id="org_2", cause="abuse", reason_version=1))
         quota.subscribe(org_id="org_2")
 
@@ -121,7 +127,9 @@ class TestHearing:
         accounts.say(RESTORED, RESTORED)
         assert codes(quota.send(bot_id, "msg_2")) == ["admitted"]
 
-    def test_of_an_erasure_forgets_it_and_nothing_comes_after(self, quota: Quota, accounts: Erasure, bot_id: str) -> None:
+    def test_of_an_erasure_forgets_it_and_nothing_comes_after(
+        self, quota: Quota, accounts: Erasure, bot_id: str
+    ) -> None:
         accounts.say(SUSPENDED, OrgErased(org_id="org_1"))
         assert suspended(quota) == []
 

@@ -143,9 +143,9 @@ class TestASuspendedOrg:
             suspensions.begin(session, "org_2", cause="abuse", at=database.now(session))
 
         assert counting.add("cmd_1", by=5)["total"] == 5
-        with context.use(actor=context.Actor(kind="person", id="acc_bob", org_id="org_2")):
-            with pytest.raises(errors.Forbidden, match="not_allowed"):
-                counting.add("cmd_1", by=5)
+        bob = context.Actor(kind="person", id="acc_bob", org_id="org_2")
+        with context.use(actor=bob), pytest.raises(errors.Forbidden, match="not_allowed"):
+            counting.add("cmd_1", by=5)
 
 
 class TestCommand:

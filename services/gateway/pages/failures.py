@@ -24,8 +24,8 @@ _BY_CODE = {
     ),
     "org_suspended": Words(
         title="This organization is suspended",
-        text="Nothing has been changed. You can look at everything, change what is your own, revoke secrets, cancel your "
-        "plan, and leave. For anything else, write to support.",
+        text="Nothing has been changed. You can look at everything, change what is your own, revoke secrets, cancel "
+        "your plan, and leave. For anything else, write to support.",
     ),
     "unsigned_form": Words(
         title="This form is no longer good",
