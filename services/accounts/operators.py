@@ -57,10 +57,10 @@ def suspend(
     """
     Stop an org. One that is suspended stays so, with the cause and the reason that it was suspended for.
 
+    :param cause: one of `org.CAUSES`
     :param execute: otherwise all is looked at, and nothing written
     :returns: `{"changed", "suspension"}`, the last as `show` gives it, after it
     :raises NotFound: `unknown_org`
-    :raises Invalid: `invalid_cause`
     """
     return _decide(session, org_id, partial(org.suspend, cause=cause), reason, operator=operator, execute=execute)
 

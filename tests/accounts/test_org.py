@@ -77,10 +77,6 @@ class TestSuspend:
     def test_changes_nothing_the_second_time(self):
         assert org.suspend(SUSPENDED, cause="fraud", reason_version=2) == []
 
-    def test_knows_its_causes(self):
-        with pytest.raises(errors.Invalid, match="invalid_cause"):
-            org.suspend(ENGINES, cause="whim", reason_version=1)
-
     @pytest.mark.parametrize("gone", [org.Org(), replace(ENGINES, is_erased=True)], ids=["none", "erased"])
     def test_needs_an_org(self, gone):
         with pytest.raises(errors.NotFound, match="unknown_org"):

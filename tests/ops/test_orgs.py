@@ -7,7 +7,8 @@ from click.testing import CliRunner
 from sqlalchemy import delete, select
 
 from ops import cli, exits
-from services.accounts import models, projections
+from ops.commands import orgs as commands
+from services.accounts import models, org, projections
 from shared import errors, rebuilding, store, tables
 from tests.accounts.conftest import accounts, light_hashes, smtp_server
 from tests.accounts.test_deletions import confirmed
@@ -111,6 +112,11 @@ class TestSuspend:
     def test_knows_no_other(self, ada):
         assert run("org", "suspend", "org_nowhere", *self.WORDS, "--execute") == (exits.NOT_FOUND, "")
         assert run("org", "restore", "org_nowhere", *WHY, *NIGHT, "--execute") == (exits.NOT_FOUND, "")
+
+    def test_takes_the_causes_that_the_events_know(self):
+        (cause,) = [one for one in commands.suspend.params if one.name == "cause"]
+
+        assert tuple(cause.type.choices) == org.CAUSES
 
     def test_needs_a_cause_that_is_one(self, accounts, ada):
         for words in (WHY, ("--cause", "whim", *WHY)):
