@@ -30,7 +30,7 @@ class TestTheSubscription:
         assert billing.subscription() == before
         assert billing.ask("preview", plan="growth")["plan"] == "growth"
         assert billing.tell("open_portal")["url"]
-        assert billing.ask("list_invoices")["data"]
+        assert billing.ask("list_invoices")["invoices"]
 
     def test_can_be_canceled_which_is_not_taken_back(self, billing, accounts):
         accounts.say(SUSPENDED)
