@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import exc
 
 from ops import settings as ops_settings
-from services import access
+from services import access, suspension
 from shared import config, database, failpoints, health, logs, metrics, readiness
 
 SERVICES = ("accounts", "billing", "secrets", "quota")
@@ -64,6 +64,7 @@ def serve(names: tuple[str, ...]) -> int:
             authorise=access.check,
             fingerprint_key=common.key,
             settings=settings[name],
+            refused=suspension.REFUSED,
         )
         for name in names
     }

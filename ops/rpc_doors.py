@@ -17,6 +17,7 @@ class Door:
     :param permission: its name in `services.access`
     :param arguments: as a caller gives them
     :param text: its docstring
+    :param is_query: whether it only shows something
     """
 
     service: str
@@ -24,6 +25,7 @@ class Door:
     permission: str
     arguments: tuple[inspect.Parameter, ...]
     text: str
+    is_query: bool
 
     @property
     def name(self) -> str:
@@ -65,4 +67,5 @@ def _doors_of(service: str) -> Iterator[Door]:
                 permission=method.permission,
                 arguments=tuple(inspect.signature(method).parameters.values())[1:],
                 text=inspect.getdoc(method) or "",
+                is_query=getattr(method, "is_query", False),
             )

@@ -2,7 +2,8 @@
 The doors of a service: `@doors.command` and `@doors.query` turn a method into an RPC that opens one transaction.
 
 A command runs once per command id: its method appends events and gives ids; `answer` renders the answer from the
-database, the first time and at every repeat. Both check first that the actor may do it.
+database, the first time and at every repeat. Both check first that the actor may do it; and a command, unless it is a
+repeat, that the org may, which can be suspended.
 """
 
 import functools
@@ -16,7 +17,7 @@ from typing import Any
 
 from nameko.extensions import DependencyProvider
 
-from shared import commands, context, database, errors, failpoints, outbox, rpc, store
+from shared import commands, context, database, errors, failpoints, outbox, rpc, store, suspensions
 
 RETRIES = 3
 Method = Callable[..., Any]
@@ -31,12 +32,14 @@ class House:
     :param authorise: (actor, permission), raises Forbidden
     :param fingerprint_key: for telling two bodies apart without keeping them
     :param settings: the service's own settings class
+    :param refused: the doors, as `quota.create_bot`, that refuse whoever acts in a suspended org
     """
 
     database: database.Database
     authorise: Callable[[context.Actor, str], None]
     fingerprint_key: bytes
     settings: Any
+    refused: frozenset[str] = frozenset()
 
 
 class HouseProvider(DependencyProvider):  # type: ignore[misc]
@@ -78,7 +81,7 @@ class Service:
             with self.house.database.begin(deadline=context.current().deadline) as session:
                 return outbox.pull(session, self.name, after=after, hash=hash, limit=limit)
 
-    read_log.__dict__["permission"] = "log:read"
+    read_log.__dict__.update(permission="log:read", is_query=True)
 
 
 def opened(permission: str) -> Callable[[Method], Method]:
@@ -89,6 +92,9 @@ def opened(permission: str) -> Callable[[Method], Method]:
         def door(self: Service, **arguments: Any) -> Any:
             with database.unavailable_when_away():
                 self.house.authorise(self.actor, permission)
+                if f"{self.name}.{method.__name__}" in self.house.refused:
+                    with self.house.database.begin(deadline=context.current().deadline) as session:
+                        suspensions.check(session, self.actor.org_id)
                 return with_retries(lambda: method(self, **arguments))
 
         return _hang(door, method, permission)
@@ -106,7 +112,9 @@ def query(permission: str) -> Callable[[Method], Method]:
                 self.house.authorise(self.actor, permission)
                 return with_retries(lambda: _look(self, method, arguments))
 
-        return _hang(door, method, permission)
+        hung = _hang(door, method, permission)
+        hung.__dict__["is_query"] = True
+        return hung
 
     return decorate
 
@@ -172,6 +180,8 @@ class _Once:
             known = commands.recall(session, route=self.route, command_id=self.command_id, fingerprint=mark)
             if known is not None:
                 return repeat(session, **known)
+            if self.route in self.house.refused:
+                suspensions.check(session, context.current().actor.org_id)
             outcome = method(session, **arguments) or {}
             commands.remember(
                 session, route=self.route, command_id=self.command_id, fingerprint=mark, outcome=outcome

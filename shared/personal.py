@@ -73,9 +73,12 @@ def remove(session: Session, id: str) -> None:
 
 
 def erase(session: Session, subject: str) -> None:
-    """Delete all that belongs to the subject, and remember that it is gone for good."""
+    """
+    Delete all that belongs to the subject, and that it is suspended, and remember that it is gone for good.
+    """
     session.execute(select(func.pg_advisory_xact_lock(_lock(subject))))
     session.execute(delete(tables.Personal).where(tables.Personal.subject == subject))
+    session.execute(delete(tables.Suspended).where(tables.Suspended.org_id == subject))
     gone = postgresql.insert(tables.Erased).values(id=subject, erased_at=database.now(session))
     session.execute(gone.on_conflict_do_nothing())
     session.info.setdefault("erased", set()).add(subject)

@@ -286,6 +286,20 @@ class Erased(Kernel):
     erased_at: Mapped[datetime]
 
 
+class Suspended(Kernel):
+    """
+    Orgs that operators have suspended, until they are restored or erased: see `shared.suspensions`.
+
+    :param cause: as the event says it
+    """
+
+    __tablename__ = "suspended"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    cause: Mapped[str]
+    suspended_at: Mapped[datetime]
+
+
 class ReadModels(Kernel):
     """Which version of the read models stands in this database."""
 

@@ -7,7 +7,7 @@ from ops.commands import options
 
 @click.group()
 def org() -> None:
-    """Organizations, by id: whose they are, and who is in them."""
+    """Organizations, by id: whose they are, who is in them, and whether they may go on."""
 
 
 @org.command("find")
@@ -30,13 +30,60 @@ def find(email: str, by: str, as_json: bool) -> None:
 @options.as_json
 def show(org_id: str, as_json: bool) -> None:
     """
-    Who owns an organization and who is in it, by id.
+    Who owns an organization and who is in it, by id; and since when, by whom and why it is suspended, if it is.
 
     Exit codes: 3 there is no such organization, or it was erased; 75 the database is away.
     """
     from ops import orgs
 
     options.run(orgs.show, org_id, as_json=as_json)
+
+
+@org.command("suspend")
+@click.argument("org_id", metavar="ORG")
+@click.option(
+    "--cause",
+    required=True,
+    type=click.Choice(["abuse", "fraud", "legal", "unpaid", "other"]),
+    help="In a word. The other services of the company hear it.",
+)
+@options.reason
+@options.by
+@options.execute
+@options.as_json
+def suspend(*, org_id: str, cause: str, reason: str, by: str, execute: bool, as_json: bool) -> None:
+    """
+    Stop an organization at once: its messages are refused, and so is all that is new.
+
+    Its people can sign in, look at everything, change what is their own, revoke secrets, cancel the subscription,
+    pay, and leave. Stripe is not touched, and goes on charging what is due: cancel there what shall end. Given twice,
+    the second time changes nothing. The reason and your name are erased with the organization; the event keeps your
+    name.
+
+    Exit codes: 3 there is no such organization, or it was erased; 75 the database is away.
+    """
+    from ops import orgs
+
+    who = options.operator(by)
+    options.run(orgs.suspend, org_id, cause=cause, reason=reason, actor=who, execute=execute, as_json=as_json)
+
+
+@org.command("restore")
+@click.argument("org_id", metavar="ORG")
+@options.reason
+@options.by
+@options.execute
+@options.as_json
+def restore(*, org_id: str, reason: str, by: str, execute: bool, as_json: bool) -> None:
+    """
+    Let a suspended organization go on: its messages, secrets, bots and plan are as they were.
+
+    Exit codes: 3 there is no such organization, or it was erased; 75 the database is away.
+    """
+    from ops import orgs
+
+    who = options.operator(by)
+    options.run(orgs.restore, org_id, reason=reason, actor=who, execute=execute, as_json=as_json)
 
 
 @click.group()

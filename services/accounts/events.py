@@ -175,13 +175,55 @@ class OrgErased:
     org_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class OrgSuspended:
+    """
+    Operations have stopped the org: no messages, and nothing new. Its people can look at everything, and leave.
+
+    :param cause: `abuse`, `fraud`, `legal`, `unpaid` or `other`
+    :param reason_version: which version of what was written down about the org's suspension says why
+    """
+
+    name: ClassVar[str] = "accounts.OrgSuspended"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    cause: str
+    reason_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrgRestored:
+    """
+    The org is not suspended any more, and all is as it was.
+
+    :param reason_version: which version of what was written down about the org's suspension says why
+    """
+
+    name: ClassVar[str] = "accounts.OrgRestored"
+    schema: ClassVar[int] = 1
+
+    org_id: str
+    reason_version: int
+
+
 AccountEvent = (
     AccountRegistered | ProfileChanged | EmailChanged | DeletionConfirmed | DeletionWithdrawn | AccountErased
 )
-OrgEvent = OrgFounded | OrgChanged | MemberJoined | MemberRemoved | OwnershipTransferred | OrgErased
+OrgEvent = (
+    OrgFounded
+    | OrgChanged
+    | MemberJoined
+    | MemberRemoved
+    | OwnershipTransferred
+    | OrgSuspended
+    | OrgRestored
+    | OrgErased
+)
 
 PUBLIC: tuple[type[events.Event], ...] = (
     *(AccountRegistered, ProfileChanged, EmailChanged, DeletionConfirmed, DeletionWithdrawn, AccountErased),
-    *(OrgFounded, OrgChanged, MemberJoined, MemberRemoved, OwnershipTransferred, OrgErased),
+    *(OrgFounded, OrgChanged, MemberJoined, MemberRemoved, OwnershipTransferred),
+    *(OrgSuspended, OrgRestored, OrgErased),
 )
 CATALOGUE = events.Catalogue("accounts", PUBLIC, public=PUBLIC)

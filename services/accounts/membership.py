@@ -171,7 +171,7 @@ class Membership(changing.Changing):
         Make a member of the actor's org its owner; the actor is a member from now on.
 
         :param password: the actor's
-        :returns: `{"id", "name", "owner_id", "created_at"}`
+        :returns: `{"id", "name", "owner_id", "created_at", "suspended_at"}`
         :raises Forbidden: `wrong_password`, `owner_only`
         :raises NotFound: `unknown_org`, `unknown_member`
         :raises Conflict: `already_owner`

@@ -237,6 +237,16 @@ class Org(Views):
     founded_at: Mapped[datetime]
 
 
+class Suspended(Views):
+    """The kernel's table, which in accounts can be rebuilt like the others: see `shared.suspensions`."""
+
+    __tablename__ = "suspended"
+
+    org_id: Mapped[str] = mapped_column(primary_key=True)
+    cause: Mapped[str]
+    suspended_at: Mapped[datetime]
+
+
 class Member(Views):
     __tablename__ = "members"
 

@@ -1,12 +1,16 @@
-"""What an operator may look up of people and orgs, and do to sessions. Whoever looks for a person leaves a row."""
+"""
+What an operator may look up of people and orgs, and do to sessions and orgs. Whoever looks for a person leaves a row;
+who suspends an org, and why, goes with the org.
+"""
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from services.accounts import addresses, credentials, models, sessions
-from shared import clock, database, errors, ids
+from services.accounts import addresses, credentials, models, org, projections, sessions
+from shared import clock, database, errors, ids, personal, store
 
 
 def find(session: Session, email: str, *, operator: str) -> dict[str, Any]:
@@ -26,8 +30,8 @@ def find(session: Session, email: str, *, operator: str) -> dict[str, Any]:
 
 def show(session: Session, org_id: str) -> dict[str, Any]:
     """
-    :returns: `{"id", "owner_id", "founded_at", "members"}`, of each member `{"account_id", "role", "joined_at"}`;
-        no names
+    :returns: `{"id", "owner_id", "founded_at", "suspension", "members"}`, of each member `{"account_id", "role",
+        "joined_at"}`; no names. The suspension is `{"suspended_at", "cause", "reason", "by"}`, or None
     :raises NotFound: `unknown_org`
     """
     row = session.get(models.Org, org_id)
@@ -38,7 +42,37 @@ def show(session: Session, org_id: str) -> dict[str, Any]:
         {"account_id": one.account_id, "role": one.role, "joined_at": clock.rfc3339(one.joined_at)}
         for one in session.scalars(wanted)
     ]
-    return {"id": org_id, "owner_id": row.owner_id, "founded_at": clock.rfc3339(row.founded_at), "members": members}
+    return {
+        "id": org_id,
+        "owner_id": row.owner_id,
+        "founded_at": clock.rfc3339(row.founded_at),
+        "suspension": _suspension(session, org_id),
+        "members": members,
+    }
+
+
+def suspend(
+    session: Session, org_id: str, *, cause: str, reason: str, operator: str, execute: bool
+) -> dict[str, Any]:
+    """
+    Stop an org. One that is suspended stays so, with the cause and the reason that it was suspended for.
+
+    :param cause: one of `org.CAUSES`
+    :param execute: otherwise all is looked at, and nothing written
+    :returns: `{"changed", "suspension"}`, the last as `show` gives it, after it
+    :raises NotFound: `unknown_org`
+    """
+    return _decide(session, org_id, partial(org.suspend, cause=cause), reason, operator=operator, execute=execute)
+
+
+def restore(session: Session, org_id: str, *, reason: str, operator: str, execute: bool) -> dict[str, Any]:
+    """
+    Let an org go on as it was.
+
+    :returns: as `suspend`
+    :raises NotFound: `unknown_org`
+    """
+    return _decide(session, org_id, org.restore, reason, operator=operator, execute=execute)
 
 
 def end_sessions(session: Session, account_id: str, *, operator: str, reason: str, execute: bool) -> int:
@@ -57,6 +91,35 @@ def end_sessions(session: Session, account_id: str, *, operator: str, reason: st
         sessions.end_all(session, account_id)
         _record(session, "end_sessions", account_id, operator=operator, reason=reason)
     return ended
+
+
+def _decide(session: Session, org_id: str, rule: Any, reason: str, *, operator: str, execute: bool) -> dict[str, Any]:
+    """:param rule: of `org`, which gets the version of the reason"""
+    projections.lock_org(session, org_id)
+    loaded = store.load(session, projections.org_stream(org_id), projections.ORG)
+    changes = bool(rule(loaded.state, reason_version=1))
+    if changes and execute:
+        version = personal.put(session, _reasons(org_id), subject=org_id, reason=reason, by=operator)
+        store.append(session, loaded, projections.ORG, rule(loaded.state, reason_version=version))
+    return {"changed": changes, "suspension": _suspension(session, org_id)}
+
+
+def _suspension(session: Session, org_id: str) -> dict[str, Any] | None:
+    row = session.get(models.Suspended, org_id, populate_existing=True)
+    if row is None:
+        return None
+    why = personal.get(session, _reasons(org_id))
+    return {
+        "suspended_at": clock.rfc3339(row.suspended_at),
+        "cause": row.cause,
+        "reason": why.get("reason", ""),
+        "by": why.get("by", ""),
+    }
+
+
+def _reasons(org_id: str) -> str:
+    """Under which id of `personal` it stands who suspended and restored the org, and why; each time a version."""
+    return f"suspension-{org_id}"
 
 
 def _record(session: Session, act: str, account_id: str, *, operator: str, reason: str = "") -> None:

@@ -10,6 +10,8 @@ from services.accounts.events import (
     OrgErased,
     OrgEvent,
     OrgFounded,
+    OrgRestored,
+    OrgSuspended,
     OwnershipTransferred,
 )
 from shared import errors
@@ -17,6 +19,7 @@ from shared import errors
 OWNER = "owner"
 MEMBER = "member"
 OWNED_AT_MOST = 10
+CAUSES = ("abuse", "fraud", "legal", "unpaid", "other")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Org:
     org_id: str = ""
     owner_id: str = ""
     members: frozenset[str] = frozenset()
+    is_suspended: bool = False
     is_erased: bool = False
 
 
@@ -79,11 +83,14 @@ def join(org: Org, *, account_id: str) -> list[OrgEvent]:
 
     :raises NotFound: `unknown_org`
     :raises Conflict: `already_member`
+    :raises Forbidden: `org_suspended`
     """
     if not org.org_id or org.is_erased:
         raise errors.NotFound("unknown_org", "There is no such organization.")
     if account_id in org.members:
         raise already_member()
+    if org.is_suspended:
+        raise errors.Forbidden("org_suspended", "This organization is suspended, and takes nobody new.")
     return [MemberJoined(org_id=org.org_id, account_id=account_id, role=MEMBER)]
 
 
@@ -127,6 +134,29 @@ def hand_over(org: Org, *, account_id: str, by: str) -> list[OrgEvent]:
 
 def unknown_member() -> errors.NotFound:
     return errors.NotFound("unknown_member", "There is no such member in this organization.")
+
+
+def suspend(org: Org, *, cause: str, reason_version: int) -> list[OrgEvent]:
+    """
+    One that is suspended stays so, for the cause it was suspended for.
+
+    :param cause: one of CAUSES
+    :raises NotFound: `unknown_org`
+    """
+    if not org.org_id or org.is_erased:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    if org.is_suspended:
+        return []
+    return [OrgSuspended(org_id=org.org_id, cause=cause, reason_version=reason_version)]
+
+
+def restore(org: Org, *, reason_version: int) -> list[OrgEvent]:
+    """One that is not suspended stays as it is. :raises NotFound: `unknown_org`"""
+    if not org.org_id or org.is_erased:
+        raise errors.NotFound("unknown_org", "There is no such organization.")
+    if not org.is_suspended:
+        return []
+    return [OrgRestored(org_id=org.org_id, reason_version=reason_version)]
 
 
 def leave_for_good(org: Org, *, account_id: str) -> list[OrgEvent]:
@@ -173,6 +203,10 @@ def evolve(org: Org, fact: Any) -> Org:
             return replace(org, members=org.members - {fact.account_id})
         case OwnershipTransferred():
             return replace(org, owner_id=fact.owner_id)
+        case OrgSuspended():
+            return replace(org, is_suspended=True)
+        case OrgRestored():
+            return replace(org, is_suspended=False)
         case OrgErased():
             return replace(org, is_erased=True)
         case _:

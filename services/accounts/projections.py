@@ -16,6 +16,8 @@ from services.accounts.events import (
     OrgChanged,
     OrgErased,
     OrgFounded,
+    OrgRestored,
+    OrgSuspended,
     OwnershipTransferred,
     ProfileChanged,
 )
@@ -43,8 +45,10 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
             for account_id, role in ((fact.former_owner_id, org.MEMBER), (fact.owner_id, org.OWNER)):
                 theirs = (models.Member.org_id == fact.org_id) & (models.Member.account_id == account_id)
                 session.execute(update(models.Member).where(theirs).values(role=role))
+        case OrgSuspended() | OrgRestored():
+            _project_suspension(session, event, fact)
         case OrgErased():
-            for table in (models.Member, models.Org):
+            for table in (models.Member, models.Suspended, models.Org):
                 session.execute(delete(table).where(table.org_id == fact.org_id))
         case AccountErased():
             session.execute(delete(models.Account).where(models.Account.account_id == fact.account_id))
@@ -54,6 +58,13 @@ def project(session: Session, event: events.Recorded, fact: Any) -> None:
         case OrgChanged():
             ours = update(models.Org).where(models.Org.org_id == fact.org_id)
             session.execute(ours.values(profile_version=fact.profile_version))
+
+
+def _project_suspension(session: Session, event: events.Recorded, fact: OrgSuspended | OrgRestored) -> None:
+    session.execute(delete(models.Suspended).where(models.Suspended.org_id == fact.org_id))
+    if isinstance(fact, OrgSuspended):
+        since = {"cause": fact.cause, "suspended_at": event.recorded_at}
+        session.execute(insert(models.Suspended).values(org_id=fact.org_id, **since))
 
 
 ACCOUNT = store.Aggregate(catalogue=CATALOGUE, initial=account.Account(), evolve=account.evolve, project=project)
@@ -125,11 +136,13 @@ def profile(session: Session, account_id: str, *, public_url: str) -> dict[str, 
 def public_org(session: Session, org_id: str) -> dict[str, Any]:
     """What everybody in the org sees of it. :raises NotFound: `unknown_org`"""
     row = _org(session, org_id)
+    suspended = session.get(models.Suspended, org_id)
     return {
         "id": org_id,
         "name": personal.get(session, org_id).get("name", ""),
         "owner_id": row.owner_id,
         "created_at": clock.rfc3339(row.founded_at),
+        "suspended_at": clock.rfc3339(suspended.suspended_at) if suspended else None,
     }
 
 

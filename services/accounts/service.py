@@ -312,8 +312,8 @@ class AccountsService(membership.Membership, picturing.Picturing):
         """
         The actor's org.
 
-        :returns: `{"id", "name", "owner_id", "created_at"}`; for the owner also `"legal_name", "address", "tax_id",
-            "billing_email"`
+        :returns: `{"id", "name", "owner_id", "created_at", "suspended_at"}`, the last null unless it is suspended;
+            for the owner also `"legal_name", "address", "tax_id", "billing_email"`
         :raises NotFound: `unknown_org`
         """
         return projections.visible_org(session, self.actor.org_id, role=self.actor.role)

@@ -9,6 +9,7 @@ from typing import Any
 
 import marshmallow
 
+from services import suspension
 from services.gateway import pagination
 
 ANYONE = "anyone"
@@ -89,12 +90,7 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         "deadline_passed": 503,
         "database_unavailable": 503,
     }
-    if operation.permission != ANYONE:
-        refusals |= (
-            {"invalid_token": 401} if operation.token_optional else {"token_required": 401, "invalid_token": 401}
-        )
-    if operation.permission not in {ANYONE, ANY_TOKEN} and not operation.token_optional:
-        refusals |= {"insufficient_scope": 403, "not_allowed": 403, "owner_only": 403}
+    refusals |= _refusals_of_who_asks(operation)
     if "<" in operation.rule:
         refusals |= {"not_found": 404}
     if operation.has_body:
@@ -115,6 +111,19 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
         refusals |= {"invalid_idempotency_key": 400}
     if operation.conditional:
         refusals |= {"invalid_if_match": 400, "precondition_failed": 412}
+    return refusals
+
+
+def _refusals_of_who_asks(operation: Operation) -> dict[str, int]:
+    refusals = {}
+    if operation.permission != ANYONE:
+        refusals |= (
+            {"invalid_token": 401} if operation.token_optional else {"token_required": 401, "invalid_token": 401}
+        )
+    if operation.permission not in {ANYONE, ANY_TOKEN} and not operation.token_optional:
+        refusals |= {"insufficient_scope": 403, "not_allowed": 403, "owner_only": 403}
+    if suspension.is_refused(operation.method, operation.rule):
+        refusals |= {"org_suspended": 403}
     return refusals
 
 

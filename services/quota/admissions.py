@@ -11,7 +11,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from services.quota import boundary, erasing, ledger, models, projections
-from shared import bulk, database, errors, prepared
+from shared import bulk, database, errors, prepared, suspensions
 
 
 class Item(NamedTuple):
@@ -66,7 +66,7 @@ def admit(session: Session, items: Sequence[Item], *, waits: bool = True) -> Dec
     if not items:
         return Decided(answers=[], admitted=0)
     prepared.plan_once(session)
-    pages, hindrances = _look(session, items, waits=waits)
+    pages, hindrances, suspended = _look(session, items, waits=waits)
     missing = {item.org_id for item in items} - pages.keys()
     locked = set() if waits else boundary.known(session, missing)
     known: dict[tuple[str, str], Any] = _known(session, items, hindrances)
@@ -79,6 +79,8 @@ def admit(session: Session, items: Sequence[Item], *, waits: bool = True) -> Dec
             continue
         try:
             if message is None:
+                if item.org_id in suspended and hindrance.reasons is not None:
+                    raise suspensions.refusal()
                 message = _admit_one(session, pages.get(item.org_id), item, hindrance)
                 known[item.key] = message
                 admitted.append(message)
@@ -159,6 +161,8 @@ def _same(message: Any, item: Item) -> dict[str, Any]:
 # them, can tell which messages those who held them before have counted. An org whose bots none of the messages names
 # is not locked: bad input leaves no trace in the database, not even that of a lock.
 #
+# Whether an org is suspended is read along with its row, from a table of few rows or none.
+#
 # Of the messages only what is out of the ordinary comes back. Each is looked up in the index by a query of its own:
 # as a join the planner would read a whole table wherever it believes that to be short.
 _ORGS = """
@@ -170,10 +174,11 @@ _COLUMNS = [column.name for column in models.Org.__table__.columns]
 _LOOK = f"""
 WITH locked AS MATERIALIZED (SELECT * {_ORGS})
 SELECT {", ".join(_COLUMNS)}, clock_timestamp() AS locked_at,
+    EXISTS (SELECT FROM suspended WHERE suspended.org_id = locked.org_id) AS is_suspended,
     NULL::bigint AS place, NULL::boolean AS is_known, NULL::jsonb AS reasons
 FROM locked
 UNION ALL
-SELECT {", ".join("NULL" for _ in _COLUMNS)}, NULL, place - 1, is_known, reasons
+SELECT {", ".join("NULL" for _ in _COLUMNS)}, NULL, NULL, place - 1, is_known, reasons
 FROM (
     SELECT place,
         (SELECT true FROM messages
@@ -193,13 +198,14 @@ _LOOK_AND_WAIT, _LOOK_AT_THE_FREE = (
 
 def _look(
     session: Session, items: Sequence[Item], *, waits: bool
-) -> tuple[dict[str, boundary.Page], dict[int, Hindrance]]:
-    """Lock the orgs. And what is in the way of the items that have something, by their index."""
+) -> tuple[dict[str, boundary.Page], dict[int, Hindrance], set[str]]:
+    """Lock the orgs. And what is in the way of the items that have something, by their index; which are suspended."""
     org_ids, message_ids, bot_ids = (bulk.text_array(column) for column in zip(*items, strict=True))
     asked = {"org_ids": org_ids, "message_ids": message_ids, "bot_ids": bot_ids}
     rows = prepared.execute(session, _LOOK_AND_WAIT if waits else _LOOK_AT_THE_FREE, asked).all()
-    pages = boundary.pages_of(session, [row for row in rows if row.place is None])
-    return pages, {row.place: Hindrance(bool(row.is_known), row.reasons) for row in rows if row.place is not None}
+    orgs = [row for row in rows if row.place is None]
+    hindrances = {row.place: Hindrance(bool(row.is_known), row.reasons) for row in rows if row.place is not None}
+    return boundary.pages_of(session, orgs), hindrances, {row.org_id for row in orgs if row.is_suspended}
 
 
 def _known(

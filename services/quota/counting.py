@@ -42,8 +42,8 @@ class Counting(doors.Service):
             a `deadline`, in place of `org_id`
         :returns: for each item `{"admitted": what get_message gives}` or `{"refused": {"kind", "code", "message",
             "details"}}`, with the codes `unknown_bot`, `bot_paused`, `message_id_reused`, `message_refunded`,
-            `message_limit_reached`, `erased`, `org_not_ready`, `org_required`, `service_unavailable`. A refusal is
-            decided anew when asked again
+            `message_limit_reached`, `org_suspended`, `erased`, `org_not_ready`, `org_required`,
+            `service_unavailable`. A refusal is decided anew when asked again
         :raises Invalid: `invalid_items` if one of them is none; then none was looked at
         """
         if self.actor.id == access.GATEWAY:

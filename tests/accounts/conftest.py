@@ -14,7 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from sandbox import mail, ports
-from services import access
+from services import access, suspension
 from services.accounts import passwords, service, tokens, worker
 from services.accounts.settings import Settings
 from shared import context, database, doors, jobs
@@ -115,5 +115,11 @@ def accounts(
         mail_from="Chatness <hello@chat.example>",
     )
     made = service.AccountsService()
-    made.house = doors.House(database=home, authorise=access.check, fingerprint_key=b"k" * 32, settings=settings)
+    made.house = doors.House(
+        database=home,
+        authorise=access.check,
+        fingerprint_key=b"k" * 32,
+        settings=settings,
+        refused=suspension.REFUSED,
+    )
     return Accounts(home, made, settings, folder)

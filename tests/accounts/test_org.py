@@ -3,13 +3,23 @@ from dataclasses import replace
 import pytest
 
 from services.accounts import org
-from services.accounts.events import MemberJoined, MemberRemoved, OrgChanged, OrgFounded, OwnershipTransferred
+from services.accounts.events import (
+    MemberJoined,
+    MemberRemoved,
+    OrgChanged,
+    OrgErased,
+    OrgFounded,
+    OrgRestored,
+    OrgSuspended,
+    OwnershipTransferred,
+)
 from shared import errors
 
 pytestmark = pytest.mark.pure
 
 ENGINES = org.evolve(org.Org(), OrgFounded(org_id="org_1", owner_id="acc_1", profile_version=1))
 OF_TWO = replace(ENGINES, members=frozenset({"acc_1", "acc_2"}))
+SUSPENDED = org.evolve(OF_TWO, OrgSuspended(org_id="org_1", cause="abuse", reason_version=1))
 
 
 class TestFound:
@@ -51,6 +61,50 @@ class TestJoin:
     def test_needs_an_org(self, gone):
         with pytest.raises(errors.NotFound, match="unknown_org"):
             org.join(gone, account_id="acc_2")
+
+    def test_waits_until_the_org_is_restored(self):
+        with pytest.raises(errors.Forbidden, match="org_suspended"):
+            org.join(SUSPENDED, account_id="acc_3")
+
+
+class TestSuspend:
+    @pytest.mark.parametrize("cause", org.CAUSES)
+    def test_stops_an_org_for_a_cause(self, cause):
+        facts = org.suspend(ENGINES, cause=cause, reason_version=3)
+
+        assert facts == [OrgSuspended(org_id="org_1", cause=cause, reason_version=3)]
+
+    def test_changes_nothing_the_second_time(self):
+        assert org.suspend(SUSPENDED, cause="fraud", reason_version=2) == []
+
+    @pytest.mark.parametrize("gone", [org.Org(), replace(ENGINES, is_erased=True)], ids=["none", "erased"])
+    def test_needs_an_org(self, gone):
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.suspend(gone, cause="abuse", reason_version=1)
+        with pytest.raises(errors.NotFound, match="unknown_org"):
+            org.restore(gone, reason_version=1)
+
+
+class TestRestore:
+    def test_lets_an_org_go_on_as_it_was(self):
+        (fact,) = org.restore(SUSPENDED, reason_version=2)
+
+        assert fact == OrgRestored(org_id="org_1", reason_version=2)
+        assert org.evolve(SUSPENDED, fact) == OF_TWO
+
+    def test_changes_nothing_of_one_that_is_not_suspended(self):
+        assert org.restore(ENGINES, reason_version=2) == []
+
+    def test_can_be_followed_by_another_suspension(self):
+        restored = org.evolve(SUSPENDED, OrgRestored(org_id="org_1", reason_version=2))
+
+        assert org.suspend(restored, cause="legal", reason_version=3)
+
+    def test_is_not_needed_to_leave(self):
+        assert org.dismiss(SUSPENDED, account_id="acc_2", by="acc_1") != []
+        assert org.leave_for_good(replace(SUSPENDED, members=frozenset({"acc_1"})), account_id="acc_1") == [
+            OrgErased(org_id="org_1")
+        ]
 
 
 class TestCheckOwner:

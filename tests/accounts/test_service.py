@@ -94,6 +94,7 @@ class TestGetOrg:
             "name": "Analytical Engines",
             "owner_id": ada.id,
             "created_at": "2026-11-22T12:00:00Z",
+            "suspended_at": None,
             "legal_name": "",
             "address": "",
             "tax_id": "",
@@ -113,7 +114,7 @@ class TestGetOrg:
 
         shown = accounts.ask("get_org", actor=replace(other, org_id=ada.org_id))
 
-        assert sorted(shown) == ["created_at", "id", "name", "owner_id"]
+        assert sorted(shown) == ["created_at", "id", "name", "owner_id", "suspended_at"]
 
     def test_does_not_know_an_org_that_is_not_there(self, accounts):
         with pytest.raises(errors.NotFound, match="unknown_org"):

@@ -13,7 +13,7 @@ import pytest
 import requests
 from sqlalchemy import func, update
 
-from services import access
+from services import access, suspension
 from services.billing import catalogue, models, projections, service, worker
 from services.billing.events import SubscriptionChanged
 from services.billing.settings import Settings
@@ -179,5 +179,11 @@ def billing(
 
 def open_doors(settings: Settings, home: database.Database) -> service.BillingService:
     made = service.BillingService()
-    made.house = doors.House(database=home, authorise=access.check, fingerprint_key=b"k" * 32, settings=settings)
+    made.house = doors.House(
+        database=home,
+        authorise=access.check,
+        fingerprint_key=b"k" * 32,
+        settings=settings,
+        refused=suspension.REFUSED,
+    )
     return made

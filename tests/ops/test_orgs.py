@@ -4,14 +4,16 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from ops import cli, exits
-from services.accounts import models
-from shared import errors
+from ops.commands import orgs as commands
+from services.accounts import models, org, projections
+from shared import errors, rebuilding, store, tables
 from tests.accounts.conftest import accounts, light_hashes, smtp_server
 from tests.accounts.test_deletions import confirmed
 from tests.accounts.test_erasing import pass_the_time
+from tests.databases import everything_in
 from tests.ops.conftest import SETTINGS
 
 __all__ = ["accounts", "light_hashes", "smtp_server"]
@@ -67,6 +69,104 @@ class TestShow:
 
     def test_knows_no_other(self, ada):
         assert run("org", "show", "org_nowhere") == (exits.NOT_FOUND, "")
+
+
+class TestSuspend:
+    WORDS = ("--cause", "fraud", "--reason", "Canary's card was stolen", *NIGHT)
+
+    def test_says_since_when_by_whom_and_why(self, ada):
+        code, printed = run("org", "suspend", ada.org_id, *self.WORDS, "--execute", "--json")
+
+        done = json.loads(printed)
+        suspension = {"cause": "fraud", "reason": "Canary's card was stolen", "by": "grace@night"}
+        assert (code, done["changed"]) == (exits.OK, True)
+        assert done["suspension"] == {**suspension, "suspended_at": "2026-11-22T12:00:00Z"}
+        assert json.loads(run("org", "show", ada.org_id, "--json")[1])["suspension"] == done["suspension"]
+        assert "suspended since 2026-11-22T12:00:00Z by grace@night  fraud: " in run("org", "show", ada.org_id)[1]
+
+    def test_leaves_the_operator_in_the_event_and_no_word_of_the_reason(self, accounts, ada):
+        run("org", "suspend", ada.org_id, *self.WORDS, "--execute")
+
+        (event,) = suspensions_of(accounts, ada.org_id)
+        assert json.loads(event.meta)["actor"]["id"] == "grace@night"
+        assert json.loads(event.data) == {"org_id": ada.org_id, "cause": "fraud", "reason_version": 1}
+
+    def test_only_looks_without_execute(self, accounts, ada):
+        code, printed = run("org", "suspend", ada.org_id, *self.WORDS)
+
+        assert (code, printed) == (exits.OK, f"{ada.org_id}  would be suspended\n")
+        assert suspensions_of(accounts, ada.org_id) == []
+        assert json.loads(run("org", "show", ada.org_id, "--json")[1])["suspension"] is None
+
+    def test_changes_nothing_the_second_time_and_says_so(self, accounts, ada):
+        run("org", "suspend", ada.org_id, *self.WORDS, "--execute")
+
+        again = ("--cause", "other", "--reason", "another", "--by", "kim")
+        code, printed = run("org", "suspend", ada.org_id, *again, "--execute")
+
+        assert code == exits.OK
+        assert "was suspended before, and nothing was changed: suspended since" in printed
+        assert "grace@night  fraud: Canary's card was stolen" in printed
+        assert len(suspensions_of(accounts, ada.org_id)) == 1
+
+    def test_knows_no_other(self, ada):
+        assert run("org", "suspend", "org_nowhere", *self.WORDS, "--execute") == (exits.NOT_FOUND, "")
+        assert run("org", "restore", "org_nowhere", *WHY, *NIGHT, "--execute") == (exits.NOT_FOUND, "")
+
+    def test_takes_the_causes_that_the_events_know(self):
+        (cause,) = [one for one in commands.suspend.params if one.name == "cause"]
+
+        assert tuple(cause.type.choices) == org.CAUSES
+
+    def test_needs_a_cause_that_is_one(self, accounts, ada):
+        for words in (WHY, ("--cause", "whim", *WHY)):
+            assert run("org", "suspend", ada.org_id, *words, *NIGHT, "--execute")[0] == 2
+        assert suspensions_of(accounts, ada.org_id) == []
+
+    def test_forgets_who_and_why_with_the_org(self, accounts, ada):
+        run("org", "suspend", ada.org_id, *self.WORDS, "--execute")
+        confirmed(accounts, ada)
+
+        pass_the_time(accounts)
+
+        assert "card was stolen" not in everything_in(accounts.database)
+        with accounts.database.begin() as session:
+            assert session.scalars(select(tables.Suspended)).all() == []
+
+
+class TestRestore:
+    def test_lets_it_go_on_and_can_be_done_again_after_another_suspension(self, accounts, ada):
+        for _ in range(2):
+            assert json.loads(run("org", "suspend", ada.org_id, *TestSuspend.WORDS, "--execute", "--json")[1])[
+                "changed"
+            ]
+            code, printed = run("org", "restore", ada.org_id, *WHY, *NIGHT, "--execute", "--json")
+            assert (code, json.loads(printed)["changed"], json.loads(printed)["suspension"]) == (exits.OK, True, None)
+
+        names = [event.name.partition(".")[2] for event in suspensions_of(accounts, ada.org_id)]
+        assert names == ["OrgSuspended", "OrgRestored"] * 2
+
+    def test_changes_nothing_of_one_that_is_not_suspended(self, accounts, ada):
+        code, printed = run("org", "restore", ada.org_id, *WHY, *NIGHT, "--execute")
+
+        assert (code, printed) == (exits.OK, f"{ada.org_id}  is not suspended, and nothing was changed\n")
+        assert suspensions_of(accounts, ada.org_id) == []
+
+    def test_is_told_by_a_rebuild_as_it_is(self, accounts, ada):
+        run("org", "suspend", ada.org_id, *TestSuspend.WORDS, "--execute")
+        with accounts.database.begin() as session:
+            session.execute(delete(tables.Suspended))
+
+        report = rebuilding.rebuild(accounts.database, "accounts", projections.READ_MODELS, limit=5)
+
+        assert report.differing["suspended"] == 1
+        assert json.loads(run("org", "show", ada.org_id, "--json")[1])["suspension"]["cause"] == "fraud"
+
+
+def suspensions_of(accounts, org_id):
+    with accounts.database.begin() as session:
+        read = store.read(session, projections.org_stream(org_id))
+        return [event for event in read if event.name in ("accounts.OrgSuspended", "accounts.OrgRestored")]
 
 
 class TestEndSessions:

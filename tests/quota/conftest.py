@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services import access
+from services import access, suspension
 from services.billing.events import SubscriptionChanged
 from services.quota import service, worker
 from services.quota.settings import Settings
@@ -81,7 +81,11 @@ def make_quota(open_database: Callable[[str], database.Database]) -> Callable[..
         home = home or open_database("quota")
         quota = Quota(home, service.QuotaService())
         quota.doors.house = doors.House(
-            database=home, authorise=access.check, fingerprint_key=b"k" * 32, settings=SETTINGS
+            database=home,
+            authorise=access.check,
+            fingerprint_key=b"k" * 32,
+            settings=SETTINGS,
+            refused=suspension.REFUSED,
         )
         return quota
 

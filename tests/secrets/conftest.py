@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services import access
+from services import access, suspension
 from services.gateway import api_secret
 from services.secrets import peppers, service
 from services.secrets.settings import Settings
@@ -91,5 +91,6 @@ def secrets(open_database: Callable[[str], database.Database]) -> Secrets:
         authorise=access.check,
         fingerprint_key=b"k" * 32,
         settings=Settings(database_url=home.url, peppers=peppers.parse("p" * 32)),
+        refused=suspension.REFUSED,
     )
     return Secrets(home, made)

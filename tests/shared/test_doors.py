@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from sandbox import ports
-from shared import clock, context, database, doors, errors, store, tables, verification
+from shared import clock, context, database, doors, errors, store, suspensions, tables, verification
 from tests.shared import kernel
 from tests.shared.kernel import COUNTER, Added, Total
 
@@ -95,8 +95,57 @@ def as_ada():
 
 def at(home: database.Database) -> Counting:
     service = Counting()
-    service.house = doors.House(database=home, authorise=authorise, fingerprint_key=b"k" * 32, settings=None)
+    service.house = doors.House(
+        database=home,
+        authorise=authorise,
+        fingerprint_key=b"k" * 32,
+        settings=None,
+        refused=frozenset({"counting.add", "counting.add_in_two_steps"}),
+    )
     return service
+
+
+@pytest.fixture
+def suspended(home: database.Database) -> None:
+    with home.begin() as session:
+        suspensions.begin(session, "org_1", cause="abuse", at=database.now(session))
+
+
+class TestASuspendedOrg:
+    def test_is_refused_at_the_doors_of_the_table_and_served_at_the_others(self, counting, suspended, home):
+        for refused in (lambda: counting.add("cmd_1", by=5), lambda: counting.add_in_two_steps(by=5)):
+            with pytest.raises(errors.Forbidden, match="org_suspended"):
+                refused()
+        assert (counting.runs, kernel.count(home, tables.Command)) == (0, 0)
+
+        assert counting.add_secretly("cmd_1", by=5, password="one") == {"stream": STREAM, "total": 5}
+        assert counting.get(stream=STREAM) == {"stream": STREAM, "total": 5}
+
+    def test_is_answered_again_what_was_done_before(self, counting, home):
+        answer = counting.add("cmd_1", by=5)
+        with home.begin() as session:
+            suspensions.begin(session, "org_1", cause="abuse", at=database.now(session))
+
+        assert counting.add("cmd_1", by=5) == answer
+        with pytest.raises(errors.Forbidden, match="org_suspended"):
+            counting.add("cmd_2", by=5)
+
+    def test_is_served_as_before_once_it_is_restored(self, counting, suspended, home):
+        with pytest.raises(errors.Forbidden):
+            counting.add("cmd_1", by=5)
+        with home.begin() as session:
+            suspensions.end(session, "org_1")
+
+        assert counting.add("cmd_1", by=5) == {"stream": STREAM, "total": 5}
+
+    def test_does_not_concern_who_may_not_do_it_anyway_and_no_other_org(self, counting, home):
+        with home.begin() as session:
+            suspensions.begin(session, "org_2", cause="abuse", at=database.now(session))
+
+        assert counting.add("cmd_1", by=5)["total"] == 5
+        bob = context.Actor(kind="person", id="acc_bob", org_id="org_2")
+        with context.use(actor=bob), pytest.raises(errors.Forbidden, match="not_allowed"):
+            counting.add("cmd_1", by=5)
 
 
 class TestCommand:

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, exc, inspect, text
 from shared import migrate, outbox, tables, verification
 from tests.shared import kernel
 
-KERNEL = ["kernel_0001", "kernel_0002", "kernel_0003", "kernel_0004"]
+KERNEL = ["kernel_0001", "kernel_0002", "kernel_0003", "kernel_0004", "kernel_0005"]
 NEWEST = KERNEL[-1]
 
 

@@ -22,6 +22,11 @@ _BY_CODE = {
         title="This is for the owner",
         text="Only the owner of your organization can see and change this. Ask them, or go on with what is yours.",
     ),
+    "org_suspended": Words(
+        title="This organization is suspended",
+        text="Nothing has been changed. You can look at everything, change what is your own, revoke secrets, cancel "
+        "your plan, and leave. For anything else, write to support.",
+    ),
     "unsigned_form": Words(
         title="This form is no longer good",
         text="It had been open for too long, or your browser keeps no cookies. Nothing has been changed. "

@@ -55,6 +55,9 @@ class Org(Schema):
     name = fields.String(required=True)
     owner_id = fields.String(required=True)
     created_at = schemas.Moment(required=True)
+    suspended_at = schemas.Moment(
+        required=True, allow_none=True, metadata={"description": "since when operations have stopped it; null: no"}
+    )
     legal_name = fields.String()
     address = fields.String()
     tax_id = fields.String()
