@@ -115,7 +115,7 @@ def _common_refusals(operation: Operation) -> dict[str, int]:
 
 
 def _refusals_of_who_asks(operation: Operation) -> dict[str, int]:
-    refusals = {}
+    refusals: dict[str, int] = {}
     if operation.permission != ANYONE:
         refusals |= (
             {"invalid_token": 401} if operation.token_optional else {"token_required": 401, "invalid_token": 401}
