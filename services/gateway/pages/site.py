@@ -12,6 +12,7 @@ from flask_wtf import csrf  # type: ignore[import-untyped]
 
 from services.gateway.pages import (
     account,
+    activity,
     billing,
     bots,
     credentials,
@@ -30,7 +31,8 @@ from services.gateway.pages import (
 from services.gateway.settings import Settings
 
 GROUPS = [
-    one.pages for one in (welcome, invitation, bots, usage, account, credentials, org, leaving, billing, secrets)
+    one.pages
+    for one in (welcome, invitation, bots, usage, account, credentials, org, activity, leaving, billing, secrets)
 ]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600

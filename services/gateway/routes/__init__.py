@@ -5,6 +5,7 @@ The routes, one file per group, each with its `routes`. A new file is entered he
 from services.gateway import routing, settings
 from services.gateway.routes import (
     accounts,
+    activity,
     billing,
     bots,
     deletions,
@@ -19,5 +20,8 @@ from services.gateway.routes import (
 
 def groups(settings: settings.Settings) -> list[routing.Routes]:
     """The groups of routes that these settings switch on."""
-    always = [one.routes for one in (accounts, deletions, orgs, invitations, billing, secrets, bots, messages, usage)]
+    always = [
+        one.routes
+        for one in (accounts, deletions, orgs, invitations, activity, billing, secrets, bots, messages, usage)
+    ]
     return [*always, operations.routes] if settings.noop_route else always
