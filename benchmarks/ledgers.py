@@ -187,7 +187,8 @@ FROM facts WHERE name = 'quota.MessageRecorded' GROUP BY 1, 2, 3, 4
     """
 INSERT INTO activity (source, version, event_id, org_id, at, what, actor_kind, actor_id, session_id, subject_kind,
     subject_id, details)
-SELECT stream, version, event_id, org_id, at, CASE version WHEN 1 THEN 'usage_threshold_reached' ELSE 'bots_stopped' END,
+SELECT stream, version, event_id, org_id, at,
+    CASE version WHEN 1 THEN 'usage_threshold_reached' ELSE 'bots_stopped' END,
     'service', 'gateway', '', '', '', data::jsonb - 'org_id' - 'credits_remaining'
 FROM facts WHERE stream = 'quota-' || org_id ORDER BY stream, version
 """,

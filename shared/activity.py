@@ -1,7 +1,7 @@
 """
-An org's activity: of each event that a person may ask about a row, with what happened, when, who did it and with what.
-It is a read model of each service, written in the transaction that records the event. Ids only: names are found when
-it is read, so that nothing is left of who was erased.
+An org's activity: of each event that a person may ask about a row that says what happened, when, and who did it with
+what. It is a read model of each service, written in the transaction that records the event. It holds ids: names are
+found when it is read, so that nothing is left of who was erased.
 """
 
 import json

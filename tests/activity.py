@@ -1,4 +1,4 @@
-"""What a service adds to an org's activity, as its tests look at it: the rows, and whether a rebuild makes them again."""
+"""What a service adds to an org's activity, as its tests look at it: its rows, whom it shows them, and a rebuild."""
 
 from typing import Any
 

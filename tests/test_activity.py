@@ -70,7 +70,7 @@ class TestTrail:
 
 
 class TestEntry:
-    @pytest.mark.parametrize(("service", "fact"), EXAMPLES, ids=NAMES)
+    @pytest.mark.parametrize("service, fact", EXAMPLES, ids=NAMES)
     def test_is_said_in_words_with_nothing_left_open(self, service, fact):
         entry = shown(service, fact)
 

@@ -140,7 +140,7 @@ class Membership(changing.Changing, activity_doors.Activity):
 
     @doors.query("activity:read")
     def name_members(self, session: Session, account_ids: list[str]) -> dict[str, str]:
-        """The names of people by their ids: of those among them who are in the actor's org now, and of nobody else."""
+        """The names of people by their ids: of those among them who are in the actor's org now, and of no others."""
         return activity.names(session, self.actor.org_id, account_ids)
 
     @doors.command("members:remove", answer=_nothing)

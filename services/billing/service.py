@@ -5,7 +5,17 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.billing import activity, changes, customers, intents, invoices, previews, projections, stripe_api, webhooks
+from services.billing import (
+    activity,
+    changes,
+    customers,
+    intents,
+    invoices,
+    previews,
+    projections,
+    stripe_api,
+    webhooks,
+)
 from services.billing.catalogue import FREE
 from services.billing.parts import Parts
 from shared import activity_doors, commands, context, doors, errors, ids

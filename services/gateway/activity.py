@@ -51,7 +51,9 @@ def _order(row: Row) -> tuple[Any, str]:
 
 def _named(services: Any, rows: Sequence[Row]) -> list[Row]:
     """With names where there are any: who has left, or was erased, has none."""
-    people, secrets = (sorted({row["actor"]["id"] for row in rows if _is(kind, row)}) for kind in ("person", "secret"))
+    people, secrets = (
+        sorted({row["actor"]["id"] for row in rows if _is(kind, row)}) for kind in ("person", "secret")
+    )
     names = {
         **(services.accounts.name_members(account_ids=people) if people else {}),
         **(services.secrets.name_secrets(secret_ids=secrets) if secrets else {}),

@@ -50,7 +50,9 @@ class TestMerged:
         for number, (service, at) in enumerate(rows):
             lists[service].append(row(number, at))
         there = sorted((one for part in lists for one in part), key=place_of, reverse=True)
-        added = iter([(service, row(1000 + number, at + timedelta(minutes=1))) for number, (service, at) in enumerate(later)])
+        added = iter(
+            [(service, row(1000 + number, at + timedelta(minutes=1))) for number, (service, at) in enumerate(later)]
+        )
 
         seen, place = activity.merged(map(fetch_of, lists), before=None, limit=limit)
         while place is not None:
@@ -93,7 +95,7 @@ class TestMerged:
 
 class TestShownActor:
     @pytest.mark.parametrize(
-        ("actor", "shown", "said"),
+        "actor, shown, said",
         [
             (("person", "acc_1", "ses_1"), ("person", "acc_1", "Ada", "ses_1"), "by Ada"),
             (("person", "acc_9", ""), ("person", "acc_9", None, None), "by a former member"),
@@ -133,9 +135,7 @@ class TestSentence:
             "The bot {plan} {0} was created"
         )
 
-    @pytest.mark.parametrize(
-        ("cents", "said"), [(1900, "and $19 went back"), (0, "and nothing went back")]
-    )
+    @pytest.mark.parametrize("cents, said", [(1900, "and $19 went back"), (0, "and nothing went back")])
     def test_says_how_much_went_back(self, cents, said):
         details = {"plan": "growth", "refunded_cents": cents, "currency": "usd" if cents else ""}
 
@@ -164,7 +164,7 @@ class TestPage:
         assert 'href="/account/activity?cursor=more">Older' in page
         assert 'href="/account/activity">Newest' in page
 
-    @pytest.mark.parametrize(("role", "leads"), [("owner", True), ("member", False)])
+    @pytest.mark.parametrize("role, leads", [("owner", True), ("member", False)])
     def test_is_found_by_the_owner_under_org(self, site, render, role, leads):
         with site.test_request_context("/account/org"):
             forms = org.forms_of({"id": "org_1", "name": "Engines"})

@@ -66,7 +66,9 @@ def forget(home: database.Database) -> None:
 
 def wipe(home: database.Database) -> None:
     with home.begin() as session:
-        session.execute(text("DELETE FROM usage_days; DELETE FROM usage_months; DELETE FROM bots; DELETE FROM activity"))
+        session.execute(
+            text("DELETE FROM usage_days; DELETE FROM usage_months; DELETE FROM bots; DELETE FROM activity")
+        )
 
 
 # With what the cutting of bytes could stumble over: quotation marks, backslashes, and the member's own name.

@@ -41,7 +41,9 @@ def newest(org: Org, what: str) -> dict[str, Any]:
 class TestOverHttp:
     def test_shows_who_did_what_in_which_session_or_with_which_secret(self, org: Org) -> None:
         me = who(org.owner)
-        made = org.owner.ask("POST", "/v1/secrets", {"name": "a program", "scopes": ["bots:write", "bots:read"]}).json()
+        made = org.owner.ask(
+            "POST", "/v1/secrets", {"name": "a program", "scopes": ["bots:write", "bots:read"]}
+        ).json()
         program = org.owner.with_token(made["secret"])
 
         assert program.ask("PATCH", f"/v1/bots/{org.bot_id}", {"name": "Babbage"}).status_code == 200

@@ -71,7 +71,8 @@ class _Known(dict[str, str]):
 
 def sentence(row: Mapping[str, Any]) -> str:
     """What happened. One that this page has no words for yet is shown by its own."""
-    template = WORDS.get(row["what"], row["what"].replace("_", " "))
+    what: str = row["what"]
+    template = WORDS.get(what, what.replace("_", " "))
     said = template.format_map(_Known(_parts(row)))
     return said[:1].upper() + said[1:]
 
@@ -94,7 +95,11 @@ def doer(actor: Mapping[str, Any], *, own_id: str) -> str:
 
 def _parts(row: Mapping[str, Any]) -> dict[str, str]:
     details, subject = row["details"], row["subject"]
-    parts = {key: value if isinstance(value, str) else words.count(value) for key, value in details.items() if _is_plain(value)}
+    parts = {
+        key: value if isinstance(value, str) else words.count(value)
+        for key, value in details.items()
+        if _is_plain(value)
+    }
     parts["because"] = _BECAUSE.get((row["what"], details.get("reason", "")), "")
     if subject:
         parts["subject"] = subject["name"] or _NAMELESS.get(subject["kind"], subject["id"])
