@@ -32,6 +32,7 @@ def pages(service: doors.Service, actor: context.Actor, *, limit: int) -> list[d
     with context.use(actor=actor):
         while page := door.list_activity(before=before, limit=limit):
             assert len(page) <= limit
+            assert page[0] not in found  # or it would turn for ever
             found += page
             before = [page[-1]["at"], page[-1]["id"]]
     return found
