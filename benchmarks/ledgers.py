@@ -17,7 +17,7 @@ import psycopg2
 EVENTS_AT_ONCE = 200_000
 PATIENCE_SECONDS = 3600.0
 PLAN = "benchmark"
-TABLES = ("events", "streams", "messages", "usage_months", "usage_days", "orgs")
+TABLES = ("events", "streams", "messages", "usage_months", "usage_days", "activity", "orgs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,14 @@ SELECT org_id, period, %(plan)s, message_limit, 0, 0, 0 FROM months_to_fill
 INSERT INTO usage_days (org_id, period, day, bot_id, messages, from_credits, refunded, given_back)
 SELECT org_id, period, to_char(at, 'YYYY-MM-DD'), bot_id, count(*), 0, 0, 0
 FROM facts WHERE name = 'quota.MessageRecorded' GROUP BY 1, 2, 3, 4
+""",
+    """
+INSERT INTO activity (source, version, event_id, org_id, at, what, actor_kind, actor_id, session_id, subject_kind,
+    subject_id, details)
+SELECT stream, version, event_id, org_id, at,
+    CASE version WHEN 1 THEN 'usage_threshold_reached' ELSE 'bots_stopped' END,
+    'service', 'gateway', '', '', '', data::jsonb - 'org_id' - 'credits_remaining'
+FROM facts WHERE stream = 'quota-' || org_id ORDER BY stream, version
 """,
     """
 INSERT INTO orgs (org_id, period, plan, message_limit, bot_limit, max_resets, subscription_version, generation, used,

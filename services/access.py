@@ -62,6 +62,7 @@ PERMISSIONS: dict[str, Permission] = {
     "members:remove": _PERSON,
     "subscription:read": Permission(owner=True, service=True, in_org=True),
     "billing:manage": _OWNER,
+    "activity:read": _OWNER,
     "secrets:list": _PERSON,
     "secrets:add": _PERSON,
     "secrets:rotate": _PERSON,

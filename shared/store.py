@@ -273,9 +273,11 @@ def _refuse_if_gone(head: tables.Stream) -> None:
 
 def _meta() -> bytes:
     now = context.current()
+    # A person's session, where there is one: what a machine does is told by its id.
+    session = {"session_id": now.actor.session_id} if now.actor.session_id else {}
     return events.encode(
         {
-            "actor": {"kind": now.actor.kind, "id": now.actor.id},
+            "actor": {"kind": now.actor.kind, "id": now.actor.id, **session},
             "correlation_id": now.correlation_id,
             "causation_id": now.causation_id,
         }

@@ -22,6 +22,7 @@ TABLE = {
     "members:remove": (True, True, None, False, False),
     "subscription:read": (True, False, None, True, False),
     "billing:manage": (True, False, None, False, False),
+    "activity:read": (True, False, None, False, False),
     "secrets:list": (True, True, None, False, False),
     "secrets:add": (True, True, None, False, False),
     "secrets:rotate": (True, True, None, False, False),

@@ -18,7 +18,8 @@ def projections() -> None:
     """
     Read models: tables that follow from a service's own events alone, and can be made again from them.
 
-    These are accounts' tables accounts, orgs and members; billing's subscriptions; quota's bots; secrets' secrets.
+    These are accounts' tables accounts, orgs and members; billing's subscriptions and duplicates; quota's bots,
+    usage_months and usage_days; secrets' secrets; and the activity of each.
     All others are state and are never touched: credentials, sessions and registrations; Stripe's customers, intents,
     checkouts and webhooks; the digests of secrets; quota's orgs and messages, by which every message is decided.
     """

@@ -9,7 +9,7 @@ end_current_session, change_name, change_org, change_password, request_email_cha
 request_deletion, confirm_deletion, withdraw_deletion, withdraw_deletion_by_link, invite, withdraw_invitation,
 accept_invitation, remove_member, hand_over_org, found_org, switch_org, set_picture, remove_picture.
 Questions: verify_session, list_sessions, get_account, get_deletion, get_org, list_orgs, list_members, get_invitation,
-list_invitations, get_profile, get_org_profile, get_picture.
+list_invitations, list_activity, name_members, get_profile, get_org_profile, get_picture.
 Tells: AccountRegistered, ProfileChanged, EmailChanged, OrgFounded, OrgChanged, MemberJoined, MemberRemoved,
 OwnershipTransferred, DeletionConfirmed, DeletionWithdrawn, OrgErased, AccountErased. Hears: quota's
 UsageThresholdReached, billing's DuplicateSubscriptionEnded and secrets' SecretRevoked, FormerValueEnded and

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.accounts import (
+    activity,
     addresses,
     changing,
     inputs,
@@ -19,7 +20,7 @@ from services.accounts import (
     sessions,
     throttling,
 )
-from shared import clock, context, doors
+from shared import activity_doors, clock, context, doors
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
@@ -47,8 +48,10 @@ def signed_in(session: Session, token: str, begun: models.SignedIn) -> dict[str,
     }
 
 
-class Membership(changing.Changing):
+class Membership(changing.Changing, activity_doors.Activity):
     """A part of the accounts service, which is what is started."""
+
+    trail = activity.TRAIL
 
     @doors.command("org:manage", answer=invitations.shown)
     def invite(self, session: Session, email: str) -> dict[str, str]:
@@ -140,6 +143,11 @@ class Membership(changing.Changing):
             raise invitations.invalid()
         account_id, org_id = invitations.accept_as_new(session, token, prepared)
         return {"account_id": account_id, "org_id": org_id}
+
+    @doors.query("activity:read")
+    def name_members(self, session: Session, account_ids: list[str]) -> dict[str, str]:
+        """The names of people by their ids: of those among them who are in the actor's org now, and of no others."""
+        return activity.names(session, self.actor.org_id, account_ids)
 
     @doors.command("members:remove", answer=_nothing)
     def remove_member(self, session: Session, account_id: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared import tables
+from shared import activity, tables
 
 
 class State(DeclarativeBase):
@@ -254,3 +254,7 @@ class Member(Views):
     account_id: Mapped[str] = mapped_column(primary_key=True, index=True)
     role: Mapped[str]
     joined_at: Mapped[datetime]
+
+
+class Activity(activity.Columns, Views):
+    """What this service adds to an org's activity."""

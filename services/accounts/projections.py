@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from services.accounts import account, models, org
+from services.accounts import account, activity, models, org
 from services.accounts.events import (
     CATALOGUE,
     AccountErased,
@@ -23,11 +23,12 @@ from services.accounts.events import (
 )
 from shared import clock, errors, events, personal, read_models, store
 
-VERSION = 1
+VERSION = 2
 EMPTY_ORG_PROFILE = {"name": "", "legal_name": "", "address": "", "tax_id": "", "billing_email": ""}
 
 
 def project(session: Session, event: events.Recorded, fact: Any) -> None:
+    activity.TRAIL.project(session, [(event, fact)])
     at = event.recorded_at
     match fact:
         case AccountRegistered():

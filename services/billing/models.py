@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared import tables
+from shared import activity, tables
 
 
 class State(DeclarativeBase):
@@ -151,3 +151,7 @@ class Subscription(Views):
     owed_plan: Mapped[str]
     owing_since: Mapped[datetime | None]
     grace_until: Mapped[datetime | None]
+
+
+class Activity(activity.Columns, Views):
+    """What this service adds to an org's activity."""

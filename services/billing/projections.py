@@ -7,7 +7,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from services.billing import domain, models
+from services.billing import activity, domain, models
 from services.billing.catalogue import FREE, Catalogue, Plan
 from services.billing.events import (
     CATALOGUE,
@@ -22,7 +22,7 @@ from services.billing.events import (
 )
 from shared import clock, database, errors, events, personal, read_models, store
 
-VERSION = 1
+VERSION = 2
 NOTHING_SCHEDULED = {"scheduled_plan": "", "scheduled_at": None}
 NOTHING_OWED = {"owed_plan": "", "owing_since": None, "grace_until": None}
 DOUBLE_PAYMENT_SHOWN = timedelta(days=30)
@@ -33,7 +33,8 @@ def stream(org_id: str) -> str:
     return f"subscription-{org_id}"
 
 
-def project(session: Session, _event: events.Recorded, fact: Any) -> None:
+def project(session: Session, event: events.Recorded, fact: Any) -> None:
+    activity.TRAIL.project(session, [(event, fact)])
     match fact:
         case SubscriptionChanged():
             _write_changed(session, fact)

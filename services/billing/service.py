@@ -5,14 +5,25 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.billing import changes, customers, intents, invoices, previews, projections, stripe_api, webhooks
+from services.billing import (
+    activity,
+    changes,
+    customers,
+    intents,
+    invoices,
+    previews,
+    projections,
+    stripe_api,
+    webhooks,
+)
 from services.billing.catalogue import FREE
 from services.billing.parts import Parts
-from shared import commands, context, doors, errors, ids
+from shared import activity_doors, commands, context, doors, errors, ids
 
 
-class BillingService(doors.Service):
+class BillingService(activity_doors.Activity):
     name = "billing"
+    trail = activity.TRAIL
 
     @property
     def parts(self) -> Parts:

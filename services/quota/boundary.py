@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.types import ARRAY, Text
 
-from services.quota import credits, ledger, models, projections, tally
+from services.quota import activity, credits, ledger, models, projections, tally
 from services.quota.events import CATALOGUE, LEDGER, MessageRecorded, PeriodOpened
 from shared import bulk, clock, database, errors, events, store, tables
 
@@ -152,10 +152,13 @@ def write(session: Session, pages: Iterable[Page], *, messages: bulk.Rows = (), 
         bulk.insert(models.Message, messages),
         tally.days(added),
     ]
-    if last and not notices and all(isinstance(fact, MessageRecorded) for fact in facts):
+    is_plain = not notices and all(isinstance(fact, MessageRecorded) for fact in facts)
+    if last and is_plain:
         database.commit_with_next(session)
     store.insert_events(session, [*recorded, *notices], CATALOGUE, along=along)
-    tally.months(session, added)
+    if not is_plain:
+        tally.months(session, added)
+        activity.TRAIL.project(session, [*added, *((event, event.fact(CATALOGUE)) for event in notices)])
     for page in changed:
         page.facts = []
 

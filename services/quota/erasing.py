@@ -17,11 +17,12 @@ from shared import database, erasures, errors, failpoints, jobs, personal, pruni
 
 JOB = "quota.erase_org"
 
-# In this order: a rebuild that still saw the ledgers would make rows of usage again.
+# Behind the ledgers: a rebuild that still saw these would make the rows again.
 ROWS: tuple[tuple[Any, tuple[Any, ...]], ...] = (
     (models.UsageDay, (models.UsageDay.org_id, models.UsageDay.period, models.UsageDay.day, models.UsageDay.bot_id)),
     (models.UsageMonth, (models.UsageMonth.org_id, models.UsageMonth.period)),
     (models.Message, (models.Message.org_id, models.Message.message_id)),
+    (models.Activity, (models.Activity.source, models.Activity.version)),
 )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared import tables
+from shared import activity, tables
 
 
 class State(DeclarativeBase):
@@ -117,3 +117,7 @@ class UsageDay(Views):
     from_credits: Mapped[int]
     refunded: Mapped[int]
     given_back: Mapped[int]
+
+
+class Activity(activity.Columns, Views):
+    """What this service adds to an org's activity."""

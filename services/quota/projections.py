@@ -5,11 +5,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.quota import bots, credits, ledger, models, tally
-from services.quota.events import CATALOGUE, BotCreated, BotDeleted, BotPaused, BotResumed
+from services.quota import activity, bots, credits, ledger, models, tally
+from services.quota.events import CATALOGUE, LEDGER, BotCreated, BotDeleted, BotPaused, BotResumed
 from shared import clock, errors, events, personal, read_models, store
 
-VERSION = 2
+VERSION = 3
 
 
 def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
@@ -18,6 +18,17 @@ def project_bot(session: Session, event: events.Recorded, fact: Any) -> None:
 
 def project_bots(session: Session, added: read_models.Added) -> None:
     read_models.fold(session, models.Bot, added, key=_bot_of, evolve=_evolve_bot)
+    activity.TRAIL.project(session, added)
+
+
+def project_entry(session: Session, event: events.Recorded, fact: Any) -> None:
+    """What stands in a ledger, or was told to the others: one event."""
+    project_entries(session, [(event, fact)])
+
+
+def project_entries(session: Session, added: read_models.Added) -> None:
+    tally.project_all(session, [(event, fact) for event, fact in added if isinstance(fact, LEDGER)])
+    activity.TRAIL.project(session, added)
 
 
 ROSTER = store.Aggregate(
@@ -31,17 +42,20 @@ ROSTER = store.Aggregate(
 
 # For facts about a month that is over: nobody needs it folded.
 UNFOLDED_LEDGER: store.Aggregate[None] = store.Aggregate(
-    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state, project=tally.project
+    catalogue=CATALOGUE, initial=None, evolve=lambda state, _fact: state, project=project_entry
 )
 
 READ_MODELS = read_models.ReadModels(
     version=VERSION,
     tables=models.Views.metadata,
     catalogue=CATALOGUE,
-    projects={"bots": project_bot, "ledger": tally.project},
-    batches={"bots": project_bots, "ledger": tally.project_all},
+    projects={"bots": project_bot, "ledger": project_entry, "quota": project_entry},
+    batches={"bots": project_bots, "ledger": project_entries, "quota": project_entries},
     countings=[tally.DAYS],
-    stream_of=dict.fromkeys(("usage_months", "usage_days"), "'ledger-' || org_id || '-' || period"),
+    stream_of={
+        **dict.fromkeys(("usage_months", "usage_days"), "'ledger-' || org_id || '-' || period"),
+        "activity": "source",
+    },
 )
 
 

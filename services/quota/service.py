@@ -6,16 +6,17 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.quota import bots, boundary, counting, erasing, models, projections, reading
-from shared import doors, errors, ids, personal, revisions, rpc, store
+from services.quota import activity, bots, boundary, counting, erasing, models, projections, reading
+from shared import activity_doors, doors, errors, ids, personal, revisions, rpc, store
 
 
 def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
     return {}
 
 
-class QuotaService(counting.Counting, reading.Reading):
+class QuotaService(counting.Counting, reading.Reading, activity_doors.Activity):
     name = "quota"
+    trail = activity.TRAIL
 
     @doors.query("usage:read")
     def list_credits(self, session: Session) -> list[dict[str, Any]]:

@@ -33,11 +33,6 @@ KEY = ("org_id", "period", "day", "bot_id")
 NUMBERS = ("messages", "from_credits", "refunded", "given_back")
 
 
-def project(session: Session, event: events.Recorded, fact: Any) -> None:
-    """One event."""
-    project_all(session, [(event, fact)])
-
-
 def project_all(session: Session, added: read_models.Added) -> None:
     bulk.run(session, days(added))
     months(session, added)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared import tables
+from shared import activity, tables
 
 
 class State(DeclarativeBase):
@@ -71,3 +71,7 @@ class Secret(Views):
             "secrets_to_expire", "expires_at", postgresql_where=text("revoked_at IS NULL AND expiry_told_at IS NULL")
         ),
     )
+
+
+class Activity(activity.Columns, Views):
+    """What this service adds to an org's activity."""

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.secrets import domain, models
+from services.secrets import activity, domain, models
 from services.secrets.events import (
     CATALOGUE,
     SecretCreated,
@@ -17,10 +17,11 @@ from services.secrets.events import (
 )
 from shared import clock, database, errors, events, personal, read_models, store
 
-VERSION = 2
+VERSION = 3
 
 
 def project(session: Session, event: events.Recorded, fact: Any) -> None:
+    activity.TRAIL.project(session, [(event, fact)])
     match fact:
         case SecretCreated():
             session.execute(

@@ -7,9 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services import access
-from services.secrets import digests, domain, projections
+from services.secrets import activity, digests, domain, projections
 from services.secrets import leaks as ending
-from shared import clock, context, database, doors, errors, ids, personal, rpc, store
+from shared import activity_doors, clock, context, database, doors, errors, ids, personal, rpc, store
 
 OVERLAP_SECONDS = 86_400
 Overlap = Annotated[int, range(7 * 86_400 + 1)]
@@ -36,8 +36,9 @@ def _nothing(_session: Session, **_ids: str) -> dict[str, Any]:
     return {}
 
 
-class SecretsService(doors.Service):
+class SecretsService(activity_doors.Activity):
     name = "secrets"
+    trail = activity.TRAIL
 
     @doors.command("secrets:add", answer=projections.secret, repeat=_already_created, secret=("sha256", "hint"))
     def create_secret(
@@ -103,6 +104,11 @@ class SecretsService(doors.Service):
     def list_secrets(self, session: Session, after: str = "", limit: rpc.PageSize = 50) -> list[dict[str, Any]]:
         projections.refuse_if_erased(session, self.actor.org_id)
         return projections.list_secrets(session, self.actor.org_id, after=after, limit=limit)
+
+    @doors.query("activity:read")
+    def name_secrets(self, session: Session, secret_ids: list[str]) -> dict[str, str]:
+        """The names of secrets by their ids: of those among them that are the actor's org's, and of no others."""
+        return activity.names(session, self.actor.org_id, secret_ids)
 
     @doors.query("secrets:list")
     def get_secret(self, session: Session, secret_id: str) -> dict[str, Any]:

@@ -277,7 +277,7 @@ class TestReport:
         assert verification.verify(accounts.database, CATALOGUE).faults == {}
         report = rebuilding.rebuild(accounts.database, "accounts", projections.READ_MODELS, limit=9)
         assert report.differences == []
-        assert count(accounts, models.Account, models.Org, models.Member) == [0, 0, 0]
+        assert count(accounts, models.Account, models.Org, models.Member, models.Activity) == [0, 0, 0, 0]
 
     def test_heard_twice_changes_nothing(self, accounts, ada, others):
         pass_the_time(accounts)

@@ -59,7 +59,14 @@ def statuses(billing):
 def left(billing):
     """How many rows of the org each of billing's own tables has."""
     with billing.database.begin() as session:
-        found = (models.Customer, models.Intent, models.Checkout, models.Subscription, models.Duplicate)
+        found = (
+            models.Customer,
+            models.Intent,
+            models.Checkout,
+            models.Subscription,
+            models.Duplicate,
+            models.Activity,
+        )
         counts = {one.__tablename__: len(session.scalars(select(one)).all()) for one in found}
         counts["webhooks"] = session.scalars(select(func.count()).select_from(models.Webhook)).one()
     return {table: count for table, count in counts.items() if count}

@@ -73,6 +73,7 @@ class TestDiff:
                 "accounts: members org_1 acc_2: changed: role",
                 "accounts: orgs org_1: missing",
                 "accounts: accounts: 2 rows, 1 differ",
+                "accounts: activity: 2 rows, 0 differ",
                 "accounts: members: 2 rows, 1 differ",
                 "accounts: orgs: 1 rows, 1 differ",
             ],
@@ -101,7 +102,7 @@ class TestRebuild:
         done = asked("rebuild", "accounts", "--execute", "--json")
 
         counts = {line["table"]: line["mended"] for line in documents(done) if "mended" in line}
-        assert (done.exit_code, counts) == (exits.OK, {"accounts": 1, "members": 1, "orgs": 1})
+        assert (done.exit_code, counts) == (exits.OK, {"accounts": 1, "activity": 0, "members": 1, "orgs": 1})
         assert asked("diff", "accounts").exit_code == exits.OK
 
     def test_names_the_service_that_it_cannot_do_and_keeps_what_it_mended_before(
@@ -124,11 +125,11 @@ class TestRebuild:
     def test_is_asked_for_when_a_release_projects_otherwise(self, home, monkeypatch):
         list(projections.note_versions(["accounts"]))
         ours = accounts.READ_MODELS
-        newer = read_models.ReadModels(**{**vars(ours), "version": 2})
+        newer = read_models.ReadModels(**{**vars(ours), "version": 3})
         monkeypatch.setattr(accounts, "READ_MODELS", newer)
 
         (said,) = projections.note_versions(["accounts"])
-        assert said.endswith("and this release has 2: chatness projections rebuild accounts --execute")
+        assert said.endswith("and this release has 3: chatness projections rebuild accounts --execute")
         assert asked("rebuild", "accounts", "--execute").exit_code == exits.OK
 
         assert list(projections.note_versions(["accounts"])) == []

@@ -60,14 +60,14 @@ def left_of(home: database.Database, org_id: str) -> dict[str, int]:
     """How many rows of the org each of quota's own tables has."""
     counts = {}
     with home.begin() as session:
-        for table in (models.Org, models.Bot, models.Message, models.UsageMonth, models.UsageDay):
+        for table in (models.Org, models.Bot, models.Message, models.UsageMonth, models.UsageDay, models.Activity):
             counts[table.__tablename__] = len(session.scalars(select(table).where(table.org_id == org_id)).all())
         ledgers = "SELECT count(*) FROM events WHERE stream LIKE 'ledger-' || :org_id || '-%'"
         counts["ledgers"] = session.scalars(text(ledgers), {"org_id": org_id}).one()
     return counts
 
 
-NOTHING = dict.fromkeys(("orgs", "bots", "messages", "usage_months", "usage_days", "ledgers"), 0)
+NOTHING = dict.fromkeys(("orgs", "bots", "messages", "usage_months", "usage_days", "activity", "ledgers"), 0)
 
 
 class TestAnErasure:
@@ -126,8 +126,8 @@ class TestAnErasure:
             assert verification.verify(lived.database, CATALOGUE).faults == {}
             assert told(lived.database) == []
 
-        # Two months, three tables, and what is forgotten at the end: fewer each time, since a month goes once.
-        assert kills == 4
+        # Two months, four tables, and what is forgotten at the end: fewer each time, since a month goes once.
+        assert kills == 5
         assert left_of(lived.database, "org_1") == NOTHING
         assert told(lived.database) == ["org_1"]
 

@@ -60,13 +60,15 @@ def rows(home: database.Database) -> dict[str, list[tuple[Any, ...]]]:
 def forget(home: database.Database) -> None:
     with home.begin() as session:
         session.execute(text("ALTER TABLE events DISABLE TRIGGER USER"))
-        session.execute(text("TRUNCATE events, streams, outbox, usage_days, usage_months, bots"))
+        session.execute(text("TRUNCATE events, streams, outbox, usage_days, usage_months, bots, activity"))
         session.execute(text("ALTER TABLE events ENABLE TRIGGER USER"))
 
 
 def wipe(home: database.Database) -> None:
     with home.begin() as session:
-        session.execute(text("DELETE FROM usage_days; DELETE FROM usage_months; DELETE FROM bots"))
+        session.execute(
+            text("DELETE FROM usage_days; DELETE FROM usage_months; DELETE FROM bots; DELETE FROM activity")
+        )
 
 
 # With what the cutting of bytes could stumble over: quotation marks, backslashes, and the member's own name.

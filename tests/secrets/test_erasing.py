@@ -39,6 +39,7 @@ def do_jobs(secrets):
 def left(secrets):
     with secrets.database.begin() as session:
         shown = session.scalars(select(models.Secret.org_id)).all()
+        assert set(session.scalars(select(models.Activity.org_id))) == set(shown)
         return sorted(shown), len(session.scalars(select(models.Digest)).all())
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,6 +55,13 @@ class TestAppend:
         assert kernel.read(home, STREAM)[0].meta == events.encode(
             {"actor": {"kind": "person", "id": "acc_1"}, "correlation_id": "req_1", "causation_id": "evt_1"}
         )
+
+    def test_keeps_the_session_of_a_person_who_has_one(self, home):
+        with context.use(actor=context.Actor(kind="person", id="acc_1", session_id="ses_1")):
+            kernel.add(home, STREAM, 1)
+
+        meta = json.loads(kernel.read(home, STREAM)[0].meta)
+        assert meta["actor"] == {"kind": "person", "id": "acc_1", "session_id": "ses_1"}
 
     def test_writes_the_read_model_in_the_same_transaction(self, home):
         kernel.add(home, STREAM, 1, 2)

@@ -30,13 +30,14 @@ Ask = Callable[[Org], requests.Response]
 ROUTES: dict[str, Ask] = {
     "a message": lambda org: org.send("msg_during"),
     "usage": lambda org: org.owner.ask("GET", "/v1/usage"),
+    "the activity": lambda org: org.owner.ask("GET", "/v1/activity"),
     "a bot": lambda org: org.owner.ask("PATCH", f"/v1/bots/{org.bot_id}", {"name": "Charles"}),
     "a sign-in": lambda org: org.stack.api.ask("POST", "/v1/sessions", {"email": org.email, "password": "wrong"}),
     "a secret": lambda org: org.owner.ask("POST", "/v1/secrets", {"name": "another"}),
     "a change of plan": lambda org: org.owner.ask("DELETE", "/v1/subscription/scheduled-change"),
     "a webhook": lambda org: org.stack.api.ask("POST", "/v1/stripe/webhook", {}),
 }
-QUOTAS_ROUTES = ("a message", "usage", "a bot")
+QUOTAS_ROUTES = ("a message", "usage", "the activity", "a bot")
 
 
 def assert_away(answer: requests.Response) -> None:

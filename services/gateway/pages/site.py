@@ -12,6 +12,7 @@ from flask_wtf import csrf  # type: ignore[import-untyped]
 
 from services.gateway.pages import (
     account,
+    activity,
     billing,
     bots,
     credentials,
@@ -32,7 +33,20 @@ from services.gateway.settings import Settings
 
 GROUPS = [
     one.pages
-    for one in (welcome, invitation, bots, usage, account, picture, credentials, org, leaving, billing, secrets)
+    for one in (
+        welcome,
+        invitation,
+        bots,
+        usage,
+        account,
+        picture,
+        credentials,
+        org,
+        activity,
+        leaving,
+        billing,
+        secrets,
+    )
 ]
 FILES = {"static", "bootstrap.static"}
 A_YEAR_SECONDS = 365 * 24 * 3600
