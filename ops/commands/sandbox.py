@@ -57,8 +57,8 @@ def mail(as_json: bool, to: str) -> None:
 
 @click.command()
 @click.option("--from", "sender", required=True, metavar="ADDRESS", help="Whose mail it is.")
-@click.option("--subject", default="account exclusion", show_default=True)
-@click.option("--text", default="Please delete my account.", show_default=True)
+@click.option("--subject", default="account exclusion", show_default=True, help="What it is about.")
+@click.option("--text", default="Please delete my account.", show_default=True, help="The mail itself.")
 def write(sender: str, subject: str, text: str) -> None:
     """Write to support as somebody, as if the mail server had checked that they did; refused outside the sandbox."""
     from ops import support_mail

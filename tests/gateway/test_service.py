@@ -78,7 +78,7 @@ def announce(amqp_uri, name):
     """Publish an event as the relay of secrets does."""
     connection = pika.BlockingConnection(pika.URLParameters(amqp_uri))
     properties = pika.BasicProperties(content_type="application/cloudevents+json")
-    body = json.dumps({"specversion": "1.0", "id": ids.new("evt"), "type": name, "data": {}})
+    body = json.dumps({"specversion": "1.0", "id": ids.new("evt"), "type": name, "data": {"secret_id": "sec_1"}})
     connection.channel().basic_publish("secrets.events", name, body.encode(), properties)
     connection.close()
 

@@ -76,6 +76,7 @@ class TestDiff:
                 "accounts: activity: 2 rows, 0 differ",
                 "accounts: members: 2 rows, 1 differ",
                 "accounts: orgs: 1 rows, 1 differ",
+                "accounts: suspended: 0 rows, 0 differ",
             ],
         )
         assert everything_in(home) == before
@@ -102,7 +103,8 @@ class TestRebuild:
         done = asked("rebuild", "accounts", "--execute", "--json")
 
         counts = {line["table"]: line["mended"] for line in documents(done) if "mended" in line}
-        assert (done.exit_code, counts) == (exits.OK, {"accounts": 1, "activity": 0, "members": 1, "orgs": 1})
+        expected = {"accounts": 1, "activity": 0, "members": 1, "orgs": 1, "suspended": 0}
+        assert (done.exit_code, counts) == (exits.OK, expected)
         assert asked("diff", "accounts").exit_code == exits.OK
 
     def test_names_the_service_that_it_cannot_do_and_keeps_what_it_mended_before(
