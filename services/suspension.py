@@ -2,7 +2,18 @@
 What a suspended org is refused, and what goes on: a table of the doors that change something. Whatever only shows
 something goes on. What is refused would let the org do more, or be another; what goes on ends something, concerns a
 person, or is not the org's.
+
+And how a service other than accounts hears which orgs are suspended: each the same.
 """
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.accounts.events import OrgRestored, OrgSuspended
+from shared import suspensions
+from shared.envelope import Envelope
 
 REFUSED = frozenset(
     {
@@ -123,3 +134,15 @@ def is_refused(method: str, rule: str) -> bool:
     :param rule: the path as the route writes it
     """
     return ROUTES.get(f"{method} {rule}") in REFUSED | REFUSED_WITHIN
+
+
+def on_org_suspended(session: Session, fact: OrgSuspended, envelope: Envelope) -> None:
+    suspensions.begin(session, fact.org_id, cause=fact.cause, at=envelope.time)
+
+
+def on_org_restored(session: Session, fact: OrgRestored, _envelope: Envelope) -> None:
+    suspensions.end(session, fact.org_id)
+
+
+HEARD: dict[type[Any], Callable[..., None]] = {OrgSuspended: on_org_suspended, OrgRestored: on_org_restored}
+"""For a worker's `inbox.Hears` of accounts."""

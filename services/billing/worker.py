@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from services import suspension
 from services.accounts.events import CATALOGUE as ACCOUNTS
-from services.accounts.events import OrgErased, OrgFounded, OrgRestored, OrgSuspended
+from services.accounts.events import OrgErased, OrgFounded
 from services.billing import (
     changes,
     customers,
@@ -23,7 +24,7 @@ from services.billing import (
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
-from shared import context, database, envelope, errors, inbox, jobs, logs, pruning, store, suspensions, worker
+from shared import context, database, envelope, errors, inbox, jobs, logs, pruning, store, worker
 
 RESTS = 2.0  # times as long as the look at a customer took
 LONGEST_REST_SECONDS = 0.1
@@ -39,8 +40,7 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
                 ACCOUNTS,
                 {
                     OrgFounded: partial(on_org_founded, parts),
-                    OrgSuspended: on_org_suspended,
-                    OrgRestored: on_org_restored,
+                    **suspension.HEARD,
                     OrgErased: on_org_erased,
                 },
             ),
@@ -69,14 +69,6 @@ def on_org_founded(parts: Parts, session: Session, fact: OrgFounded, envelope: e
     """A new org is on Free."""
     begin = partial(domain.begin, org_id=fact.org_id, plans=parts.plans, now=envelope.time)
     store.execute(session, stream(fact.org_id), SUBSCRIPTION, begin)
-
-
-def on_org_suspended(session: Session, fact: OrgSuspended, envelope: envelope.Envelope) -> None:
-    suspensions.begin(session, fact.org_id, cause=fact.cause, at=envelope.time)
-
-
-def on_org_restored(session: Session, fact: OrgRestored, _envelope: envelope.Envelope) -> None:
-    suspensions.end(session, fact.org_id)
 
 
 def on_org_erased(session: Session, fact: OrgErased, _envelope: envelope.Envelope) -> None:

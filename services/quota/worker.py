@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy import cast, select
 from sqlalchemy.orm import Session
 
+from services import suspension
 from services.accounts.events import CATALOGUE as ACCOUNTS
-from services.accounts.events import OrgErased, OrgRestored, OrgSuspended
+from services.accounts.events import OrgErased
 from services.billing.events import CATALOGUE as BILLING
 from services.billing.events import SubscriptionChanged
 from services.quota import bots, boundary, erasing, ledger, memory, models, projections, visits
 from services.quota.settings import Settings
-from shared import clock, database, envelope, inbox, personal, pruning, store, suspensions, worker
+from shared import clock, database, envelope, inbox, personal, pruning, store, worker
 
 
 def work(_settings: Settings, home: database.Database) -> worker.Work:
@@ -22,7 +23,7 @@ def work(_settings: Settings, home: database.Database) -> worker.Work:
             inbox.Hears(BILLING, {SubscriptionChanged: on_subscription_changed}),
             inbox.Hears(
                 ACCOUNTS,
-                {OrgSuspended: on_org_suspended, OrgRestored: on_org_restored, OrgErased: on_org_erased},
+                {**suspension.HEARD, OrgErased: on_org_erased},
             ),
         ],
         jobs={erasing.JOB: partial(finish_erasure, home)},
@@ -59,14 +60,6 @@ def on_subscription_changed(session: Session, fact: SubscriptionChanged, _envelo
     page.bot_limit = fact.bot_limit
     boundary.write(session, [page])
     store.execute(session, projections.roster_stream(fact.org_id), projections.ROSTER, fit)
-
-
-def on_org_suspended(session: Session, fact: OrgSuspended, envelope: envelope.Envelope) -> None:
-    suspensions.begin(session, fact.org_id, cause=fact.cause, at=envelope.time)
-
-
-def on_org_restored(session: Session, fact: OrgRestored, _envelope: envelope.Envelope) -> None:
-    suspensions.end(session, fact.org_id)
 
 
 def on_org_erased(session: Session, fact: OrgErased, _envelope: envelope.Envelope) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from services import suspension
 from services.accounts.events import CATALOGUE as ACCOUNTS
-from services.accounts.events import OrgErased, OrgRestored, OrgSuspended
+from services.accounts.events import OrgErased
 from services.secrets import domain, erasing, models, projections
 from services.secrets.settings import Settings
-from shared import database, envelope, inbox, pruning, store, suspensions, worker
+from shared import database, envelope, inbox, pruning, store, worker
 
 AT_ONCE = 1000  # the others a minute later
 BRIEF = timedelta(days=1)  # who makes a secret for less than this has its end before their eyes
@@ -26,7 +27,7 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
         hears=[
             inbox.Hears(
                 ACCOUNTS,
-                {OrgSuspended: on_org_suspended, OrgRestored: on_org_restored, OrgErased: on_org_erased},
+                {**suspension.HEARD, OrgErased: on_org_erased},
             )
         ],
         jobs={erasing.JOB: partial(finish_erasure, home)},
@@ -40,14 +41,6 @@ def work(settings: Settings, home: database.Database) -> worker.Work:
             pruning.TIMER,
         ],
     )
-
-
-def on_org_suspended(session: Session, fact: OrgSuspended, envelope: envelope.Envelope) -> None:
-    suspensions.begin(session, fact.org_id, cause=fact.cause, at=envelope.time)
-
-
-def on_org_restored(session: Session, fact: OrgRestored, _envelope: envelope.Envelope) -> None:
-    suspensions.end(session, fact.org_id)
 
 
 def on_org_erased(session: Session, fact: OrgErased, _envelope: envelope.Envelope) -> None:
