@@ -5,6 +5,7 @@ One hash takes 64 MiB and about 0.1 s of a core, so only a few run at once, and 
 green threads where there are any.
 """
 
+import os
 import secrets
 import threading
 import time
@@ -22,6 +23,7 @@ from shared import context, errors
 
 AT_ONCE = 4
 WAITING = 16
+NICE = 5  # on Linux of one thread, within its container
 LONGEST_WAIT_SECONDS = 10.0  # of a caller who says nothing of a deadline
 
 T = TypeVar("T")
@@ -115,6 +117,12 @@ def is_outdated(password_hash: str) -> bool:
 def _aside(work: Callable[..., T], *arguments: Any) -> T:
     with _gate.room() if _has_place.get() else _gate.enter():
         if patcher.is_monkey_patched("thread"):
-            done: T = tpool.execute(work, *arguments)
+            done: T = tpool.execute(_yielding, work, *arguments)
             return done
         return work(*arguments)
+
+
+def _yielding(work: Callable[..., T], *arguments: Any) -> T:
+    """In a thread, and those that argon2 makes of it, that give way to the one that answers everybody else."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    return work(*arguments)

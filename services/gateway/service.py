@@ -9,6 +9,7 @@ from services.gateway import (
     app,
     authentication,
     coalescer,
+    crowds,
     pictures,
     routes,
     server,
@@ -24,7 +25,7 @@ class Gateway:
     name = "gateway"
 
     config = Config()
-    accounts = rpc.Client("accounts")
+    accounts: Any = rpc.Client("accounts")
     billing = rpc.Client("billing")
     secrets = rpc.Client("secrets")
     quota = rpc.Client("quota")
@@ -42,6 +43,7 @@ class Gateway:
     def open(self) -> Any:
         settings = self.config["gateway"]
         now = clock.Clock(settings.clock_file).now
+        self.accounts = crowds.Gate(self.accounts, doors=crowds.PASSWORD_DOORS, places=crowds.PLACES)
         self.uses = uses.Uses(uses.teller(self.secrets), now=now)
         identification = authentication.Authentication(
             verify_secret=self.secrets.verify_secret,

@@ -83,3 +83,4 @@ class TestGreenThreads:
         places = passwords.AT_ONCE + passwords.WAITING
         assert sorted(seen["outcomes"]) == ["busy"] * (30 - places) + ["let in"] * places
         assert seen["turns"] > 2 * places
+        assert (seen["main_nice"], max(seen["nice"])) == (0, passwords.NICE)
