@@ -37,6 +37,24 @@ class Site:
                 eventlet.sleep(0.01)
             return {"left": True}
 
+        counted = 0
+
+        @app.get("/counted")
+        def count() -> dict[str, Any]:
+            nonlocal counted
+            counted += 1
+            return {}
+
+        @app.get("/turns")
+        def take_turns() -> dict[str, Any]:
+            """How many were counted between two turns of the green thread of this request, at most."""
+            most = 0
+            for _ in range(500):
+                before = counted
+                eventlet.sleep(0)
+                most = max(most, counted - before)
+            return {"most": most, "counted": counted}
+
         @app.get("/breaks-off/<kind>")
         def break_off(kind: str) -> flask.Response:
             """As much as fits into no buffer, until the client has gone or something happens here."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway import api_secret
+from services.gateway import api_secret, server
 from tests.gateway.sockets import (
     CONNECTIONS,
     SOCKET_SECONDS,
@@ -26,6 +26,8 @@ from tests.gateway.sockets import (
 __all__ = ["site"]
 
 pytestmark = pytest.mark.pure
+
+CROWD = 40
 
 
 class TestProcess:
@@ -82,6 +84,24 @@ class TestProcess:
         assert time.monotonic() - began_at < (SOCKET_SECONDS + 1) * 4
         for one in crowd:
             one.close()
+
+    def test_lets_a_crowd_in_a_few_at_a_time(self, tmp_path):
+        """All of it connects and asks while the process stands still, and so does one who was there before."""
+        with running(tmp_path, CHATNESS_CONNECTIONS=str(CROWD + 2)) as site, closing(site.connect()) as guest:
+            guest.sendall(b"GET /counted HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert answer(guest).status == 200
+            site.process.send_signal(signal.SIGSTOP)
+            crowd = [site.connect() for _ in range(CROWD)]
+            for one in crowd:
+                one.sendall(b"GET /counted HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            guest.sendall(b"GET /turns HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            site.process.send_signal(signal.SIGCONT)
+
+            seen = answer(guest).body
+            assert seen["counted"] == CROWD + 1
+            assert seen["most"] <= server.LET_IN_AT_ONCE
+            for one in crowd:
+                one.close()
 
     @pytest.mark.parametrize("sip", [0, 500], ids=["never reads", "sips"])
     def test_drops_a_client_who_does_not_take_the_answer_and_keeps_nothing_for_it(self, site, sip):
