@@ -2,6 +2,7 @@
 What `chatness serve` and `chatness worker` run: services by name, put together from their rooms.
 """
 
+import ctypes
 import signal
 import sys
 import threading
@@ -22,17 +23,28 @@ SWITCH_SECONDS = 0.001  # an event passes through a few threads: none should wai
 # Less than the watchdog gives a handler, so that a slow database is not taken for a handler that hangs; and a
 # transaction may stand still for longer than that, or the connection would be lost before the watchdog sees it.
 WORKER_LIMITS = {"statement_timeout_seconds": 8.0, "lock_timeout_seconds": 5.0, "idle_timeout_seconds": 30.0}
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 log = logs.logger(__name__)
 
 
 def begin(process: str, common: ops_settings.Settings, *settings: Any) -> None:
     """With one line that tells the configuration, secrets blotted out."""
+    keep_to_ourselves()
     logs.configure(process, level=common.log_level, as_text=common.log_format == "text")
     shown = {name: value for one in (common, *settings) for name, value in config.shown(one).items()}
     log.info("starting", settings=shown)
     if common.fail_at is not None:
         place, at = common.fail_at
         failpoints.arm(place, at=at)
+
+
+def keep_to_ourselves() -> None:
+    """
+    Let no other process of our user read our memory, nor our environment with the secrets in it: the decoder of
+    strangers' pictures is one. Nor does a crash write them to a disk.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 def load_service(name: str) -> Any:

@@ -4,7 +4,8 @@ uses Pillow.
 
 It is run by its path, and imports nothing of ours. On standard input it gets the picture; on standard output it says
 `ok` and a line's end and gives a WebP, or says the code of a refusal. Its memory, its time and what it may write are
-bounded before the first byte is looked at; how many pixels there are is looked at before one is decoded.
+bounded before the first byte is looked at, and nothing can be opened or started any more; how many pixels there are
+is looked at before one is decoded.
 """
 
 from __future__ import annotations
@@ -82,8 +83,7 @@ def _check_size(width: int, height: int) -> None:
 
 def _opened(data: bytes, kind: str) -> Image.Image:
     """Its head is read, and none of its pixels. Of a phone's JPEG with several pictures it is the first."""
-    # Pillow would import what it knows of every other format. A plugin is found once it is imported.
-    from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+    from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # our own bound is lower, and says which it is
     image = Image.open(io.BytesIO(data), formats=[kind])
@@ -146,18 +146,34 @@ def _encoded(image: Image.Image) -> bytes:
 def _bound() -> None:
     """What this process may use from now on: whatever happens in it happens to itself."""
     os.nice(10)  # those who wait for other answers come first
-    for what, most in (
+    _limit(
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-    ):
+    )
+
+
+def _shut() -> None:
+    """
+    Open no file, no socket and no process from now on: a hole in the decoder finds nothing to look into.
+
+    So all of Pillow that is needed must be there: it would import a plugin when it first meets its format.
+    """
+    from PIL import Image, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+
+    Image.preinit()
+    _limit((resource.RLIMIT_NOFILE, 0), (resource.RLIMIT_NPROC, 0))
+
+
+def _limit(*bounds: tuple[int, int]) -> None:
+    for what, most in bounds:
         resource.setrlimit(what, (most, most))
 
 
 def main() -> None:
     _bound()
+    _shut()
     warnings.simplefilter("ignore")
     try:
         answer = OK + remade(sys.stdin.buffer.read(MOST_BYTES + 1))

@@ -27,6 +27,8 @@ log = logs.logger(__name__)
 MOST_BYTES: Final = picture_decoder.MOST_BYTES
 MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 MADE: Final = "image/webp"
+READ_BYTES: Final = 65_536
+MOST_ANSWERED: Final = len(picture_decoder.OK) + picture_decoder.MOST_BYTES_MADE
 PLACES = 8  # for pictures that are sent, wait or are made anew: each may take some 10 MiB here
 AT_ONCE = 2  # are made anew, each in a process of up to 384 MiB
 WAIT_SECONDS = 5.0
@@ -109,11 +111,15 @@ def _run(command: Sequence[str], sent: bytes) -> tuple[int, bytes]:
     """
     The exit status and the answer. It gets no environment, and no file of ours.
 
-    :raises Unavailable: `busy` if it is late
+    :raises Unavailable: `busy` if it is late, or the machine has no room for it
     """
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}, cwd="/"
-    )
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}, cwd="/"
+        )
+    except OSError as short:
+        log.warning("a picture's decoder did not start", reason=short.strerror)
+        raise _busy() from short
     try:
         with eventlet.Timeout(LATE_SECONDS):
             return _answered(process, sent)
@@ -132,7 +138,12 @@ def _answered(process: Any, sent: bytes) -> tuple[int, bytes]:
     with suppress(BrokenPipeError):  # it has ended; how, its status says
         process.stdin.write(sent)
         process.stdin.close()
-    answer: bytes = process.stdout.read()
+    answer = b""
+    while piece := process.stdout.read(READ_BYTES):
+        answer += piece
+        if len(answer) > MOST_ANSWERED:
+            process.kill()
+            break
     return process.wait(), answer
 
 

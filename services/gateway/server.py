@@ -44,7 +44,8 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._room: Semaphore
-        self._connections: dict[Any, protocol.Connection] = {}  # by address
+        # By themselves, not by address: a client who broke off may be back from the same port while we still work.
+        self._connections: dict[int, protocol.Connection] = {}
         self._waiting: tuple[Any, Any] | None = None  # a client who was accepted when there was no room
 
     @property
@@ -112,8 +113,9 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
                     eventlet.sleep(0)
 
     def _spawn(self, client: Any, address: Any) -> None:
-        self._connections[address] = protocol.Connection(address, client)
-        self.container.spawn_managed_thread(partial(self._serve, address), identifier="connection")
+        connection = protocol.Connection(address, client)
+        self._connections[id(connection)] = connection
+        self.container.spawn_managed_thread(partial(self._serve, connection), identifier="connection")
 
     def _close_who_rests_longest(self) -> None:
         """A client whose kept connection is closed between two requests connects again; one kept out cannot."""
@@ -127,8 +129,7 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
         log.warning("no connection can be accepted", reason=error.strerror)
         eventlet.sleep(0.1)
 
-    def _serve(self, address: Any) -> None:
-        connection = self._connections[address]
+    def _serve(self, connection: protocol.Connection) -> None:
         client = connection[1]
         client.settimeout(self.settings.socket_seconds)
         try:
@@ -139,7 +140,7 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
             log.exception("connection failed")  # raised further it would end the process: so nameko has it
         finally:
             client.close()
-            del self._connections[address]
+            del self._connections[id(connection)]
             self._room.release()
 
     def drain(self) -> None:

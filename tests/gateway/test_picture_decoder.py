@@ -21,8 +21,9 @@ def refusal(data):
 
 RUN_AND_SAY_HOW_MUCH = f"""
 import runpy, sys
+status = open("/proc/self/status")  # afterwards nothing can be opened; what it says is made when it is read
 runpy.run_path({picture_decoder.__file__!r}, run_name="__main__")
-sys.stderr.write(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.stderr.write(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 

@@ -98,10 +98,29 @@ class TestRemake:
             ("raise SystemExit(3)", "broken_picture"),
             ("print('anything at all')", "broken_picture"),
             ("print('ok'); raise SystemExit(1)", "broken_picture"),
+            ("import sys; sys.stdin.read()\nwhile True: print('x' * 65536)", "picture_too_costly"),
         ],
     )
     def test_survives_whatever_becomes_of_the_process(self, code, refused):
         assert refusal(process(code).remake, b"x" * 1_000_000) == refused
+
+    def test_says_that_it_is_busy_when_the_machine_has_no_room_for_a_process(self, tmp_path):
+        missing = pictures.Pictures(command=[str(tmp_path / "missing")])
+
+        with pytest.raises(errors.Unavailable) as refused:
+            missing.remake(b"x")
+        assert refused.value.code == "busy"
+
+    @pytest.mark.parametrize("attempt", ["open('/proc/self/environ')", "open('/')", "socket.socket()", "os.pipe()"])
+    def test_opens_nothing_once_it_looks_at_a_picture(self, attempt):
+        tries = (
+            f"import os, runpy, socket; decoder = runpy.run_path({picture_decoder.__file__!r})\n"
+            "decoder['_bound'](); decoder['_shut']()\n"
+            f"try: {attempt}\n"
+            "except OSError as error: print('too_many_pixels' if error.errno == 24 else error, end='')"
+        )
+
+        assert refusal(process(tries).remake) == "too_many_pixels"
 
     def test_takes_no_more_memory_than_it_is_given(self):
         takes = (

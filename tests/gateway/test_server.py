@@ -41,6 +41,25 @@ class TestProcess:
             connection.sendall(authorised())
             assert answer(connection).status == 201
 
+    def test_outlives_a_client_that_breaks_off_and_is_back_from_the_same_port(self, tmp_path):
+        """While the request from before is still under way: to its end the old connection looks like the new one."""
+        with running(tmp_path) as site:
+            first = ask_and_wait(site, tmp_path / "old")
+            port = first.getsockname()[1]
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            first.close()
+            with closing(socket.create_connection(("127.0.0.1", site.port), 20, ("127.0.0.1", port))) as second:
+                second.sendall(authorised())
+                assert answer(second).status == 201
+                (tmp_path / "old" / "leave").touch()
+                time.sleep(0.2)
+                second.sendall(authorised())
+                assert answer(second).status == 201
+            with closing(site.connect()) as third:
+                third.sendall(authorised())
+                assert answer(third).status == 201
+            assert site.stop() == 0
+
     def test_lets_no_more_clients_in_than_it_has_room_for(self, tmp_path):
         with running(tmp_path) as site:
             busy = [ask_and_wait(site, tmp_path / str(number)) for number in range(CONNECTIONS)]
