@@ -21,8 +21,6 @@ REFUSED = frozenset(
         "accounts.found_org",
         "accounts.hand_over_org",
         "accounts.invite",
-        "billing.change_plan",
-        "billing.withdraw_change",
         "quota.create_bot",
         "quota.delete_bot",
         "quota.pause_bot",
@@ -34,8 +32,13 @@ REFUSED = frozenset(
 )
 """At the door, to whoever acts in the org."""
 
-REFUSED_WITHIN = frozenset({"accounts.accept_invitation", "quota.admit_messages"})
-"""Behind the door, which stands open to all orgs: by the org of the invitation, and of each message."""
+REFUSED_WITHIN = frozenset(
+    {"accounts.accept_invitation", "billing.change_plan", "billing.withdraw_change", "quota.admit_messages"}
+)
+"""
+Behind the door: by the org of the invitation, and of each message; and where only what stands behind it knows whether
+the same was done before, which is answered again.
+"""
 
 GOES_ON = frozenset(
     {

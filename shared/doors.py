@@ -32,7 +32,7 @@ class House:
     :param authorise: (actor, permission), raises Forbidden
     :param fingerprint_key: for telling two bodies apart without keeping them
     :param settings: the service's own settings class
-    :param refused: the doors, as `quota.create_bot`, that refuse whoever acts in a suspended org
+    :param refused: the commands, as `quota.create_bot`, that refuse whoever acts in a suspended org
     """
 
     database: database.Database
@@ -85,16 +85,16 @@ class Service:
 
 
 def opened(permission: str) -> Callable[[Method], Method]:
-    """For a method that opens its own transactions, because it must do something outside between two of them."""
+    """
+    For a method that opens its own transactions, because it must do something outside between two of them. Whether
+    its org is suspended is for the method to ask, behind the question whether the same was done before.
+    """
 
     def decorate(method: Method) -> Method:
         @functools.wraps(method)
         def door(self: Service, **arguments: Any) -> Any:
             with database.unavailable_when_away():
                 self.house.authorise(self.actor, permission)
-                if f"{self.name}.{method.__name__}" in self.house.refused:
-                    with self.house.database.begin(deadline=context.current().deadline) as session:
-                        suspensions.check(session, self.actor.org_id)
                 return with_retries(lambda: method(self, **arguments))
 
         return _hang(door, method, permission)

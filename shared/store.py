@@ -151,14 +151,13 @@ def append(session: Session, loaded: Loaded[S], aggregate: Aggregate[S], facts: 
 def link(
     session: Session, stream: str, version: int, hash: bytes, facts: Iterable[events.Event]
 ) -> list[events.Recorded]:
-    """Facts as the next links of a stream, not yet written."""
+    """Facts as the next links of a stream, not yet written. Their ids stand in the same order."""
     now, meta = database.now(session), _meta()
     links: list[events.Recorded] = []
-    for fact in facts:
+    facts = list(facts)
+    for fact, id in zip(facts, sorted(ids.new("evt") for _ in facts), strict=True):
         version += 1
-        link = events.record(
-            fact, id=ids.new("evt"), stream=stream, version=version, meta=meta, at=now, previous_hash=hash
-        )
+        link = events.record(fact, id=id, stream=stream, version=version, meta=meta, at=now, previous_hash=hash)
         hash = link.hash
         links.append(link)
     return links

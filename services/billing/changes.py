@@ -13,12 +13,13 @@ from typing import Any, assert_never
 
 from sqlalchemy.orm import Session
 
+from services import suspension
 from services.billing import checkouts, customers, domain, intents, models, projections, sight, stripe_api
 from services.billing.catalogue import Plan
 from services.billing.parts import Parts
 from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.sight import Call, Seen
-from shared import commands, context, database, errors, ids, logs, revisions, store
+from shared import commands, context, database, errors, ids, logs, revisions, store, suspensions
 
 Record = Callable[[Session, str], models.Intent]
 log = logs.logger(__name__)
@@ -113,14 +114,22 @@ def _begin(parts: Parts, mine: customers.Lease, order: Order, record: Record) ->
         if known is not None:
             intent = session.get_one(models.Intent, known["intent_id"])
             if intent.state == "given_up" and intent.attempt == 0:
+                _refuse_if_suspended(session, order)
                 _check_revision(session, parts, order.org_id)  # others may have changed it meanwhile
                 intent.state, intent.code, intent.created_at = "open", "", database.now(session)
             return intent.id
+        _refuse_if_suspended(session, order)
         with stripe_api.unavailable_when_away():
             parts.stripe().expect_answers()
         intent_id = record(session, ids.new("int")).id
         commands.remember(session, **place, outcome={"intent_id": intent_id})
         return intent_id
+
+
+def _refuse_if_suspended(session: Session, order: Order) -> None:
+    """What was done before is answered again all the same. To cancel is no more than less."""
+    if order.route in suspension.REFUSED_WITHIN:
+        suspensions.check(session, order.org_id)
 
 
 def _carry_out(parts: Parts, mine: customers.Lease, intent_id: str) -> None:

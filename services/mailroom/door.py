@@ -128,6 +128,7 @@ class Conversation(SMTP):
             command_call_limit=COMMANDS_EACH,
         )
         self._gate = handler.gate
+        self._gone = False
 
     def connection_made(self, transport: Any) -> None:
         encrypted = self._original_transport is not None  # told a second time, of the same connection
@@ -139,8 +140,17 @@ class Conversation(SMTP):
             transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gate.leave()
-        super().connection_lost(error)
+        if not self._gone:
+            self._gone = True
+            self._gate.leave()
+            super().connection_lost(error)
+
+    def _timeout_cb(self) -> None:
+        """Of the end of a connection in the middle of STARTTLS asyncio would tell nobody."""
+        super()._timeout_cb()  # type: ignore[no-untyped-call]
+        if self._original_transport is not None and self.session is not None and self.session.ssl is None:
+            self._original_transport.close()
+            self.connection_lost(TimeoutError("STARTTLS took too long"))
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:

@@ -42,8 +42,13 @@ def letter(found: Fields) -> domain.Letter:
         sent_at=_moment(_only(found, "date")),
         message_id=_message_id(_only(found, "message-id")),
         automatic=_is_automatic(found),
-        signatures=tuple(_signature(value) for value in all_of(found, "dkim-signature")[:MOST_SIGNATURES]),
+        signatures=_signatures(all_of(found, "dkim-signature")),
     )
+
+
+def _signatures(values: Sequence[str]) -> tuple[domain.Signature, ...]:
+    """None where there are more than anybody has: one that is not looked at might be a weak one of From's domain."""
+    return tuple(map(_signature, values)) if len(values) <= MOST_SIGNATURES else ()
 
 
 def all_of(found: Fields, name: str) -> list[str]:

@@ -32,6 +32,14 @@ class TestTheSubscription:
         assert billing.tell("open_portal")["url"]
         assert billing.ask("list_invoices")["invoices"]
 
+    def test_is_shown_again_to_who_asks_again_for_what_was_done_before(self, billing, accounts):
+        done = billing.tell("change_plan", command_id="cmd_lost", plan="growth")
+        accounts.say(SUSPENDED)
+
+        assert billing.tell("change_plan", command_id="cmd_lost", plan="growth") == done
+        with pytest.raises(errors.Forbidden, match="org_suspended"):
+            billing.tell("change_plan", command_id="cmd_other", plan="growth")
+
     def test_can_be_canceled_which_is_not_taken_back(self, billing, accounts):
         accounts.say(SUSPENDED)
 

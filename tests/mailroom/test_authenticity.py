@@ -116,6 +116,16 @@ class TestByDkim:
     def test_finds_nothing_good_by_a_key_that_is_none(self, record):
         assert not authenticity.by_dkim({NAME: record.encode()}.get)(delivery(letters.signed()))
 
+    @pytest.mark.parametrize("others, counted", [(9, 10), (10, 0)])
+    def test_looks_at_all_signatures_of_a_mail_or_at_none(self, others, counted):
+        """Else one of From's domain that covers too little could hide behind the last that is looked at."""
+        head = b"".join(
+            b"DKIM-Signature: v=1; a=rsa-sha256; d=evil.example; s=%d; h=from; bh=AAAA; b=AAAA\r\n" % number
+            for number in range(others)
+        )
+
+        assert len(reading.letter(reading.fields(head + letters.signed())).signatures) == counted
+
     def test_asks_for_no_key_of_another_domain(self):
         asked = []
 

@@ -98,6 +98,19 @@ class TestTls:
                     assert client.starttls(context=trusting)[0] == 220
                     assert say(client, letters.mail()) == "250 2.0.0 Taken"
 
+    def test_gives_back_the_place_of_who_stops_in_the_middle_of_it(self, alone, trusting):
+        with alone.open(connections=1, idle_seconds=1, **self.FILES) as port:
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+                peer.sendall(b"EHLO a\r\n")
+                read_until(peer, b"250 HELP\r\n")
+                peer.sendall(b"STARTTLS\r\n")
+                read_until(peer, b"Ready to start TLS\r\n")
+
+                assert peer.recv(1) == b""
+            with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+                assert client.starttls(context=trusting)[0] == 220
+                assert say(client, letters.mail()) == "250 2.0.0 Taken"
+
     def test_uses_the_last_good_certificate_while_a_new_one_is_written(self, alone, trusting, tmp_path):
         ours = {name: tmp_path / path.name for name, path in self.FILES.items()}
         for name, path in self.FILES.items():

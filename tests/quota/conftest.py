@@ -1,22 +1,25 @@
 """A quota service on a database of its own, one org in it, and whoever asks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from services import access, suspension
 from services.billing.events import SubscriptionChanged
-from services.quota import service, worker
+from services.quota import ledger, service, worker
+from services.quota.events import CATALOGUE, MessageRecorded
 from services.quota.settings import Settings
-from shared import context, database, doors, envelope
+from shared import context, database, doors, envelope, outbox, store, tables
 
 SETTINGS = Settings(database_url="")  # the house has its database already
 OWNER = context.Actor(kind="person", id="acc_1", org_id="org_1", role="owner")
 GATEWAY = context.Actor(kind="service", id="gateway")
+LEDGER = store.Aggregate(catalogue=CATALOGUE, initial=ledger.Month(), evolve=ledger.evolve)
 
 
 @dataclass
@@ -99,3 +102,24 @@ def quota(make_quota: Callable[..., Quota]) -> Quota:
     made.database.clock.set(frozen_at=datetime(2026, 11, 22, 12, tzinfo=UTC))
     made.subscribe()
     return made
+
+
+def recorded_messages(quota: Quota, org_id: str = "org_1") -> int:
+    """How many messages stand in the org's ledgers."""
+    with quota.database.begin() as session:
+        wanted = select(func.count()).where(
+            tables.Event.name == MessageRecorded.name, tables.Event.stream.like(f"ledger-{org_id}-%")
+        )
+        return session.scalars(wanted).one()
+
+
+def codes(answers: Iterable[dict[str, Any]]) -> list[str]:
+    """What became of each: `admitted`, or the code of its refusal."""
+    return [answer.get("refused", {"code": "admitted"})["code"] for answer in answers]
+
+
+def told(quota: Quota) -> list[str]:
+    """The names of what quota has told the others, in order."""
+    outbox.sequence(quota.database)
+    with quota.database.begin() as session:
+        return [event.name.removeprefix("quota.") for event in outbox.read_log(session, "quota", after=0, limit=100)]

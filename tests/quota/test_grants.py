@@ -10,8 +10,7 @@ from sqlalchemy import func, select
 
 from services.quota import boundary, grants, models, worker
 from shared import context, errors, personal, store, tables
-from tests.quota.conftest import OWNER
-from tests.quota.test_service import LEDGER, codes, recorded_messages, told
+from tests.quota.conftest import LEDGER, OWNER, codes, recorded_messages, told
 
 OPERATOR = context.Actor(kind="operator", id="ada@night")
 END = datetime(2027, 2, 1, tzinfo=UTC)

@@ -9,9 +9,8 @@ from sqlalchemy import select, text
 
 from services.quota import boundary, grants, models, projections, tally, worker
 from shared import context, errors, rebuilding, store
-from tests.quota.conftest import GATEWAY, OWNER
+from tests.quota.conftest import GATEWAY, LEDGER, OWNER
 from tests.quota.test_credits import NOW, steps
-from tests.quota.test_service import LEDGER
 
 STRANGER = OWNER.__class__(kind="person", id="acc_2", org_id="org_2", role="owner")
 

@@ -10,8 +10,7 @@ from sqlalchemy import select
 
 from services.quota.events import MessageRefunded
 from shared import context, errors, store, tables
-from tests.quota.conftest import OWNER
-from tests.quota.test_service import LEDGER, codes, told
+from tests.quota.conftest import LEDGER, OWNER, codes, told
 
 
 @pytest.fixture

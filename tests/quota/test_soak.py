@@ -8,7 +8,7 @@ import pytest
 
 from services.quota import boundary, grants, worker
 from shared import errors, store
-from tests.quota.test_service import LEDGER, codes, recorded_messages
+from tests.quota.conftest import LEDGER, codes, recorded_messages
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 

@@ -16,7 +16,7 @@ from services.quota.events import LEDGER, BotsRestarted, BotsStopped, PeriodOpen
 from shared import clock, context, errors, events, ids, store
 from tests.quota import story
 from tests.quota.conftest import GATEWAY, Quota, for_gateway
-from tests.quota.test_service import LEDGER as LEDGER_STREAM
+from tests.quota.conftest import LEDGER as LEDGER_STREAM
 
 NUMBERS = ("period", "used", "limit", "credits_remaining", "remaining")
 

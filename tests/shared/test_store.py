@@ -38,6 +38,13 @@ class TestAppend:
         head = kernel.row_of(home, tables.Stream, STREAM)
         assert (head.version, head.hash) == (3, recorded[-1].hash)
 
+    def test_gives_the_events_of_a_transaction_ids_in_their_order(self, home):
+        kernel.add(home, STREAM, *range(1, 21))
+
+        ids = [event.id for event in kernel.read(home, STREAM)]
+
+        assert ids == sorted(ids)
+
     def test_keeps_the_very_bytes_that_were_hashed(self, home):
         with home.begin() as session:
             store.execute(session, STREAM, COUNTER, lambda _total: [Added(by=1, tags=("ü", '"'))])
