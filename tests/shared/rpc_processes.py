@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 from sandbox import ports
+from shared.rpc_client import BlockingClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,3 +85,14 @@ def eventually(holds: Callable[[], bool], what: object = "", timeout_seconds: fl
         assert time.monotonic() < deadline, f"it did not happen: {what}"
         os.sched_yield()
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    with processes(tmp_path_factory.mktemp("rpc")) as start:
+        yield start
+
+
+def calls_of(client: BlockingClient) -> list[str]:
+    calls: list[str] = client.call("example", "list_calls", timeout=5)
+    return calls
