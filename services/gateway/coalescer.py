@@ -41,7 +41,8 @@ class Coalescer:
         raises Unavailable if nobody knows whether the items arrived
     :param unavailable: what is said of an item then
     :param max_waiting: how many items may wait for the next batch
-    :param rest_seconds: how long after a batch the next may not set out, for the sake of others
+    :param rest_seconds: how long after a batch the next may not set out, for the sake of others; for theirs, too, the
+        answers of a batch are then told one by one, and between two of them everybody else has a turn
     """
 
     def __init__(
@@ -164,4 +165,10 @@ class Coalescer:
     def _deliver(self, batch: list[_Passenger], results: list[Result | Exception]) -> None:
         if len(results) != len(batch):
             results = [ValueError(f"{len(results)} results for {len(batch)} items")] * len(batch)
-        self._tickets.answer(zip(batch, results, strict=True))
+        answers = zip(batch, results, strict=True)
+        if not self._rest_seconds:
+            self._tickets.answer(answers)
+            return
+        for answer in answers:
+            self._tickets.answer([answer])
+            sleep(0)
