@@ -21,9 +21,9 @@ from eventlet import patcher, tpool
 from services.accounts import inputs
 from shared import context, errors
 
-AT_ONCE = 4
-WAITING = 16
-NICE = 5  # on Linux of one thread, within its container
+AT_ONCE = 2  # each on four threads of argon2's
+WAITING = 18
+NICE = 2  # on Linux of one thread, within its container
 LONGEST_WAIT_SECONDS = 10.0  # of a caller who says nothing of a deadline
 
 T = TypeVar("T")

@@ -52,8 +52,9 @@ class Site:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+    def connect(self, *, source_port: int = 0) -> socket.socket:
+        """:param source_port: 0: whichever is free"""
+        return socket.create_connection(("127.0.0.1", self.port), 20, ("127.0.0.1", source_port))
 
     def open_sockets(self) -> int:
         """How many connections to it the kernel holds on its side, closed ones that it still sends to among them."""

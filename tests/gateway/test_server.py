@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import ports
 from services.gateway import api_secret, server
 from tests.gateway.sockets import (
     CONNECTIONS,
@@ -44,11 +45,11 @@ class TestProcess:
     def test_outlives_a_client_that_breaks_off_and_is_back_from_the_same_port(self, tmp_path):
         """While the request from before is still under way: to its end the old connection looks like the new one."""
         with running(tmp_path) as site:
-            first = ask_and_wait(site, tmp_path / "old")
-            port = first.getsockname()[1]
+            port = ports.free()
+            first = ask_and_wait(site, tmp_path / "old", source_port=port)
             first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             first.close()
-            with closing(socket.create_connection(("127.0.0.1", site.port), 20, ("127.0.0.1", port))) as second:
+            with closing(site.connect(source_port=port)) as second:
                 second.sendall(authorised())
                 assert answer(second).status == 201
                 (tmp_path / "old" / "leave").touch()
@@ -154,10 +155,10 @@ class TestProcess:
         assert token not in site.log.read_text()
 
 
-def ask_and_wait(site: Site, place: Path) -> socket.socket:
+def ask_and_wait(site: Site, place: Path, *, source_port: int = 0) -> socket.socket:
     """A connection whose answer comes when there is a file `leave`."""
     place.mkdir()
-    connection = site.connect()
+    connection = site.connect(source_port=source_port)
     connection.sendall(f"GET /until{place} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     until((place / "entered").exists)
     return connection
