@@ -124,9 +124,10 @@ class Coalescer:
                 self._under_way += len(batch)
                 results = self._results(batch)
                 self._under_way -= len(batch)
+                rested_at = time.monotonic() + self._rest_seconds
                 self._deliver(batch, results)
                 if self._rest_seconds and not self._closed:
-                    sleep(self._rest_seconds)
+                    sleep(max(0.0, rested_at - time.monotonic()))  # telling one by one is part of the rest
             if not self._is_worth_it():
                 break
         if self._waiting and self._bell is None:
