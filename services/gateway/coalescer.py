@@ -41,8 +41,7 @@ class Coalescer:
         raises Unavailable if nobody knows whether the items arrived
     :param unavailable: what is said of an item then
     :param max_waiting: how many items may wait for the next batch
-    :param rest_seconds: how long after a batch the next may not set out, for the sake of others; for theirs, too, the
-        answers of a batch are then told one by one, and between two of them everybody else has a turn
+    :param rest_seconds: how long after a batch the next may not set out, for the sake of others
     """
 
     def __init__(
@@ -124,10 +123,9 @@ class Coalescer:
                 self._under_way += len(batch)
                 results = self._results(batch)
                 self._under_way -= len(batch)
-                rested_at = time.monotonic() + self._rest_seconds
                 self._deliver(batch, results)
                 if self._rest_seconds and not self._closed:
-                    sleep(max(0.0, rested_at - time.monotonic()))  # telling one by one is part of the rest
+                    sleep(self._rest_seconds)
             if not self._is_worth_it():
                 break
         if self._waiting and self._bell is None:
@@ -166,10 +164,4 @@ class Coalescer:
     def _deliver(self, batch: list[_Passenger], results: list[Result | Exception]) -> None:
         if len(results) != len(batch):
             results = [ValueError(f"{len(results)} results for {len(batch)} items")] * len(batch)
-        answers = zip(batch, results, strict=True)
-        if not self._rest_seconds:
-            self._tickets.answer(answers)
-            return
-        for answer in answers:
-            self._tickets.answer([answer])
-            sleep(0)
+        self._tickets.answer(zip(batch, results, strict=True))

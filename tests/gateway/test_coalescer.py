@@ -1,5 +1,4 @@
 import functools
-import itertools
 import time
 
 import eventlet
@@ -115,21 +114,6 @@ class TestAdmit:
 
         assert (sent_at_once, quota.batches) == ([["1"]], [["1"], ["2"]])
         assert [thread.wait()["id"] for thread in threads] == ["1", "2"]
-
-    def test_tells_the_answers_one_by_one_if_it_rests(self, quota):
-        """Or all whom it answers would be at it before anybody else has a turn."""
-        coalescer = Coalescer(quota.send, max_in_flight=1, rest_seconds=0.01)
-        threads = ask(coalescer, *"12345")
-        assert quota.batches == [list("12345")]
-
-        quota.gates[0].send()
-        told = [0]
-        while told[-1] < 5:
-            eventlet.sleep(0)
-            told.append(sum(thread.dead for thread in threads))
-
-        assert max(after - before for before, after in itertools.pairwise(told)) == 1
-        assert [thread.wait()["id"] for thread in threads] == list("12345")
 
     def test_gives_everyone_their_own_result(self, quota):
         coalescer = Coalescer(quota.send, max_in_flight=1)
