@@ -7,6 +7,7 @@ green threads where there are any.
 
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from shared import context, errors
 
 AT_ONCE = 2  # each on four threads of argon2's
 WAITING = 18
-NICE = 2  # on Linux of one thread, within its container
+NICE = 2  # of one thread, within its container
 LONGEST_WAIT_SECONDS = 10.0  # of a caller who says nothing of a deadline
 
 T = TypeVar("T")
@@ -124,5 +125,6 @@ def _aside(work: Callable[..., T], *arguments: Any) -> T:
 
 def _yielding(work: Callable[..., T], *arguments: Any) -> T:
     """In a thread, and those that argon2 makes of it, that give way to the one that answers everybody else."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    if sys.platform == "linux":  # elsewhere only a whole process has a priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
     return work(*arguments)
