@@ -1,6 +1,7 @@
 """A small HTTP client of our own API, for `up`, `demo` and tests."""
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import requests
 from sandbox import mail
 
 TIMEOUT_SECONDS = 15
+TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Api:
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
     ) -> requests.Response:
         """
-        One request; a refusal is an answer like any other.
+        One request; a refusal is an answer like any other, but for `busy`: nothing was done then, and where one
+        machine does all, it may be over in a moment.
 
         :param body: a JSON value; or bytes, whose Content-Type stands in the headers
         """
@@ -35,7 +38,14 @@ class Api:
         content: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
-        return self.session.request(method, f"{self.url}{path}", headers=sent, timeout=TIMEOUT_SECONDS, **content)
+        for _ in range(TRIES):
+            answer = self.session.request(
+                method, f"{self.url}{path}", headers=sent, timeout=TIMEOUT_SECONDS, **content
+            )
+            if answer.status_code != 503 or answer.json().get("code") != "busy":
+                break
+            time.sleep(float(answer.headers["Retry-After"]))
+        return answer
 
 
 def mailed_token(folder: Path, *, to: str) -> str | None:

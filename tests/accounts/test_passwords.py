@@ -63,6 +63,25 @@ class TestGate:
         with gate.enter():
             pass
 
+    def test_lets_nobody_in_who_would_be_done_too_late(self):
+        gate = passwords.Gate(at_once=1, waiting=0)
+        with gate.enter():
+            time.sleep(0.2)
+
+        with context.use(deadline=time.time() + 0.1), pytest.raises(errors.Unavailable, match="busy"):
+            gate.enter().__enter__()
+        with context.use(deadline=time.time() + 5), gate.enter():
+            pass
+
+    def test_lets_somebody_in_again_after_one_was_very_slow(self, monkeypatch):
+        monkeypatch.setattr(passwords, "LONGEST_EXPECTED_SECONDS", 0.1)
+        gate = passwords.Gate(at_once=1, waiting=0)
+        with gate.enter():
+            time.sleep(0.3)
+
+        with context.use(deadline=time.time() + 0.2), gate.enter():
+            pass
+
     def test_is_open_again_after_a_failure_inside(self):
         gate = passwords.Gate(at_once=1, waiting=0)
 

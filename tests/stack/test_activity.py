@@ -148,7 +148,7 @@ def sign_in(visitor: browser.Visitor, org: Org) -> None:
         visitor.go("/account/org")
         if visitor.page.locator("[name=password]").count():
             visitor.fill(email=org.email, password=PASSWORD)
-            visitor.press("Sign in")
+            visitor.submit("Sign in")
         with suppress(NotSeen):
             visitor.text("See the activity")
             return

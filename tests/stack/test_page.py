@@ -47,7 +47,7 @@ def mailed_token(stack: Running, email: str) -> str:
 def sign_in(visitor: Visitor, email: str, password: str) -> None:
     visitor.go("/sign-in")
     visitor.fill(email=email, password=password)
-    visitor.press("Sign in")
+    visitor.submit("Sign in")
 
 
 def test_a_person_goes_through_the_page(stack: Running, browser: Browser) -> None:
@@ -70,7 +70,7 @@ def signs_in(visitor: Visitor) -> None:
     for _ in range(3):
         if visitor.page.locator("[name=password]").count():
             visitor.fill(email=EMAIL, password=PASSWORD)
-            visitor.press("Sign in")
+            visitor.submit("Sign in")
         with suppress(NotSeen):
             visitor.heading("Bots")
             return
@@ -84,13 +84,13 @@ def begins_an_account(visitor: Visitor, stack: Running) -> None:
     visitor.follow("Sign up for free")
     visitor.look("sign-up")
     visitor.fill(name="Grace Hopper", email=EMAIL, org_name="Compilers & Sons", password="short")
-    visitor.press("Sign up")
+    visitor.submit("Sign up")
     visitor.text("At least 15 characters.")
     assert visitor.page.locator("[name=name]").input_value() == "Grace Hopper"
     assert visitor.page.locator("[name=password]").input_value() == ""
     visitor.look("sign-up-refused")
     visitor.fill(password=PASSWORD)
-    visitor.press("Sign up")
+    visitor.submit("Sign up")
     visitor.heading("Look into your mailbox")
     visitor.text(EMAIL)
     visitor.look("mailbox")
@@ -101,7 +101,7 @@ def begins_an_account(visitor: Visitor, stack: Running) -> None:
     visitor.text("Your address is confirmed.")
     visitor.look("sign-in")
     visitor.fill(email=EMAIL, password="another password altogether")
-    visitor.press("Sign in")
+    visitor.submit("Sign in")
     visitor.text("The address or the password is wrong.")
     visitor.look("sign-in-refused")
     signs_in(visitor)
@@ -278,12 +278,12 @@ def leaves_and_comes_back(visitor: Visitor, stack: Running) -> None:
     visitor.go(f"/reset-password?token={mailed_token(stack, EMAIL)}")
     visitor.look("reset-password")
     visitor.fill(password=NEW_PASSWORD)
-    visitor.press("Change the password")
+    visitor.submit("Change the password")
     visitor.text("Your password is changed")
     visitor.go("/account/org")
     visitor.heading("Sign in")
     visitor.fill(email=EMAIL, password=NEW_PASSWORD)
-    visitor.press("Sign in")
+    visitor.submit("Sign in")
     visitor.heading("Your Account")
     assert visitor.page.url == f"{visitor.url}/account/org"
     visitor.go("/no/such/page")

@@ -223,17 +223,17 @@ class TestHostile:
         eventually(lambda: not decoders(), "a decoder still runs")
 
 
-def decoders() -> list[str]:
-    """The processes that make pictures anew, on this machine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_text()
-        except OSError:  # it has ended meanwhile
-            continue
-        if picture_decoder.__file__ in command:
-            found.append(path.parent.name)
-    return found
+def decoders() -> list[Path]:
+    """The processes that make pictures anew, on this machine: those that were there at one moment."""
+    seen_one_by_one = [path for path in Path("/proc").glob("[0-9]*/cmdline") if is_decoder(path)]
+    return [path for path in seen_one_by_one if is_decoder(path)]
+
+
+def is_decoder(path: Path) -> bool:
+    try:
+        return picture_decoder.__file__ in path.read_text()
+    except OSError:  # it has ended meanwhile
+        return False
 
 
 class TestMany:
@@ -316,7 +316,7 @@ class TestThePage:
         visitor = browsing.Visitor(browser, stack.url, script=script)
         visitor.go("/account")
         visitor.fill(email=org.email, password=PASSWORD)
-        visitor.press("Sign in")
+        visitor.submit("Sign in")
         visitor.heading("Your Account")
 
         def choose(name: str) -> None:
@@ -368,7 +368,7 @@ class TestThePage:
         visitor = browsing.Visitor(browser, stack.url)
         visitor.go("/account")
         visitor.fill(email=org.email, password=PASSWORD)
-        visitor.press("Sign in")
+        visitor.submit("Sign in")
         visitor.heading("Your Account")
 
         visitor.page.locator("[name=picture]").set_input_files(large)

@@ -197,7 +197,7 @@ class TestItsPeople:
             visitor = browser.Visitor(chromium, stack.url)
             visitor.go("/sign-in")
             visitor.fill(email=org.email, password=PASSWORD)
-            visitor.press("Sign in")
+            visitor.submit("Sign in")
             visitor.text("Engines is suspended since")
             visitor.look("suspended")
             visitor.fill(name="Luigi")
