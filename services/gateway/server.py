@@ -167,10 +167,10 @@ class WebServer(nameko_server.WebServer):  # type: ignore[misc]
         """Those whom the kernel has connected already would be cut off with the listening socket."""
         if self._waiting:
             self._spawn(*self._waiting)  # one more than there is room for, this once
-        self._sock.settimeout(0)
-        with suppress(OSError):
+        with suppress(OSError):  # there is none left
             while self._room.acquire(blocking=False):
-                self._spawn(*self._sock.accept())
+                client, address = self._sock.fd.accept()  # the green accept would wait for more
+                self._spawn(greenio.GreenSocket(client), address)
 
     def _await_answers(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -215,6 +215,22 @@ class TestStop:
             assert answer(early).status == 201
             assert site.process.wait(timeout=20) == 0
 
+    def test_lets_none_of_those_whom_it_accepts_at_the_last_keep_the_others_waiting(self, tmp_path):
+        """A crowd connects while the process stands still; the last of it ask, the last one first."""
+        with running(tmp_path, CHATNESS_CONNECTIONS=str(CROWD)) as site:
+            site.process.send_signal(signal.SIGSTOP)
+            crowd = [site.connect() for _ in range(CROWD)]
+            site.process.send_signal(signal.SIGTERM)
+            site.process.send_signal(signal.SIGCONT)
+            until(lambda: not site.listens())
+
+            for one in reversed(crowd[-4:]):
+                one.sendall(authorised())
+                assert answer(one).status == 201
+            for one in crowd:
+                one.close()
+            assert site.process.wait(timeout=20) == 0
+
     def test_answers_who_was_accepted_and_waits_for_room(self, tmp_path):
         with running(tmp_path) as site:
             busy = [ask_and_wait(site, tmp_path / str(number)) for number in range(CONNECTIONS)]
