@@ -1,6 +1,10 @@
 """The surroundings in which the command line's rooms look for databases and RabbitMQ."""
 
+import sys
+from collections.abc import Iterator
+
 import pytest
+import structlog
 
 from tests.ops.months import Months
 from tests.quota.conftest import Quota, make_quota, quota
@@ -19,6 +23,21 @@ SETTINGS = {
     "STRIPE_API_KEY": "sk_test_nobody",
     "STRIPE_WEBHOOK_SECRETS": "whsec_" + "k" * 32,
 }
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """
+    A command configures the logs of its process, which here is that of the tests, and every logger that is used then
+    keeps to it for good: later tests would look for its lines in vain.
+    """
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+    for module in list(sys.modules.values()):
+        log = vars(module).get("log")
+        if isinstance(log, structlog._config.BoundLoggerLazyProxy):
+            log.__dict__.pop("bind", None)
 
 
 @pytest.fixture
