@@ -27,10 +27,10 @@ demo: .venv/run.stamp ## play the whole story, showing every event as it happens
 check: lint ## format, lint, types and the tests without servers: a minute
 	@$(BIN)/pytest -q -m pure
 
-# Three processes, each with servers of its own: much of a test's time is waiting for one of them. In the order of the
-# files, since the longest tests stand in the files with the fewest, which would otherwise come last.
+# Two processes, each with servers of its own: with more, a machine of two cores answers some test's person too late.
+# In the order of the files, since the longest tests stand in the files with the fewest, which would otherwise come last.
 test: lint chromium ## everything once: `check` and the tests with servers
-	@$(BIN)/pytest -q -m 'not soak' -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q -m 'not soak' -n 2 --dist loadfile --no-loadscope-reorder
 
 docs: setup-test ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -W ignore -m ops.documents
