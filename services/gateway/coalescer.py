@@ -41,7 +41,8 @@ class Coalescer:
         raises Unavailable if nobody knows whether the items arrived
     :param unavailable: what is said of an item then
     :param max_waiting: how many items may wait for the next batch
-    :param rest_seconds: how long after a batch the next may not set out, for the sake of others
+    :param period_seconds: how long after a batch has set out the next one may, for the sake of others: so many batches
+        go in a second on any machine, but that there is always a rest between two, of a quarter of this
     """
 
     def __init__(
@@ -52,13 +53,13 @@ class Coalescer:
         max_batch: int = 256,
         max_in_flight: int = 2,
         max_waiting: int = 10_000,
-        rest_seconds: float = 0.0,
+        period_seconds: float = 0.0,
     ) -> None:
         self._send = send
         self._unavailable = unavailable
         self._max_batch = max_batch
         self._max_waiting = max_waiting
-        self._rest_seconds = rest_seconds
+        self._period_seconds = period_seconds
         self._waiting: deque[_Passenger] = deque()
         self._carriers = GreenPool(max_in_flight)
         self._under_way = 0  # items
@@ -120,12 +121,13 @@ class Coalescer:
         while self._waiting:
             batch = self._next_batch()
             if batch:
+                set_out_at = time.monotonic()
                 self._under_way += len(batch)
                 results = self._results(batch)
                 self._under_way -= len(batch)
                 self._deliver(batch, results)
-                if self._rest_seconds and not self._closed:
-                    sleep(self._rest_seconds)
+                if self._period_seconds and not self._closed:
+                    sleep(max(self._period_seconds / 4, set_out_at + self._period_seconds - time.monotonic()))
             if not self._is_worth_it():
                 break
         if self._waiting and self._bell is None:

@@ -104,7 +104,7 @@ class TestAdmit:
         assert [thread.wait()["id"] for thread in threads] == list("12345")
 
     def test_rests_between_two_batches_if_it_is_to(self, quota):
-        coalescer = Coalescer(quota.send, max_in_flight=1, rest_seconds=1.0)
+        coalescer = Coalescer(quota.send, max_in_flight=1, period_seconds=1.0)
         threads = ask(coalescer, "1") + ask(coalescer, "2")
 
         quota.answer(0)
