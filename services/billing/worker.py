@@ -26,8 +26,8 @@ from services.billing.projections import SUBSCRIPTION, stream
 from services.billing.settings import Settings
 from shared import context, database, envelope, errors, inbox, jobs, logs, pruning, store, worker
 
-RESTS = 2.0  # times as long as the look at a customer took
-LONGEST_REST_SECONDS = 0.1
+RESTS = 4.0  # times as long as the look at a customer took
+LONGEST_REST_SECONDS = 0.2
 log = logs.logger(__name__)
 
 

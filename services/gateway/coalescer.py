@@ -41,8 +41,8 @@ class Coalescer:
         raises Unavailable if nobody knows whether the items arrived
     :param unavailable: what is said of an item then
     :param max_waiting: how many items may wait for the next batch
-    :param period_seconds: how long after a batch has set out the next one may, for the sake of others: so many batches
-        go in a second on any machine, but that there is always a rest between two, of a quarter of this
+    :param period_seconds: how long after a batch has set out the next one may, for the sake of others: the same on a
+        slow machine, where it yet rests a quarter of that between two
     """
 
     def __init__(

@@ -150,6 +150,12 @@ class Billing:
         return shown
 
 
+@pytest.fixture(autouse=True)
+def no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a customer is followed by a rest for the sake of messages, of which there are none here."""
+    monkeypatch.setattr(worker, "RESTS", 0.0)
+
+
 @pytest.fixture
 def plans() -> catalogue.Catalogue:
     return catalogue.parse(tomllib.loads(PLANS))
